@@ -5,12 +5,14 @@ A cell never crosses a block, whatever the block size. Cells are the unit of cop
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.convert.disks import KeptRuns
+from analyzer.convert.threads import ALIVE, ahead
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import DiskSource
 from vhdx.errors import VhdxError
@@ -105,12 +107,12 @@ def require_known(disk: RunSource, tables: Iterable[RunTable]) -> Iterator[RunTa
         yield table
 
 
-def read_cells(disk: RunSource, cells: Iterable[int]) -> Iterator[tuple[int, Bytes]]:
-    """Number and content of each cell. The content is good until the one after the next: two buffers serve them all.
+def read_cells(disk: RunSource, cells: Iterable[int], alive: int = 1) -> Iterator[tuple[int, Bytes]]:
+    """Number and content of each cell; the contents of so many, the newest ones, are good at any time.
 
     Raises MisplacedRunsError for cells that do not ascend, or are past the disk's end.
     """
-    reader, buffers = Reader(disk), np.empty((2, CELL), dtype=np.uint8)
+    reader, buffers = Reader(disk), np.empty((alive, CELL), dtype=np.uint8)
     before, count = -1, -(-disk.size // CELL)
     for cell, buffer in zip(cells, cycle(buffers), strict=False):
         # No format has a place for what is past the disk's end, and none goes back.
@@ -131,9 +133,10 @@ def give_flat(disk: DiskSource, take: Callable[[bytes | memoryview], object], pr
     for _ in require_known(disk, disk.windows(0, disk.size)):
         pass  # all runs are made once, and what is lost is said before anything is read
     flat = InOrder(take, progress)
-    for cell, data in read_cells(disk, cells_with_data(disk.windows(0, disk.size))):
-        flat.put(cell * CELL, data.data)
-        progress(len(data))
+    with closing(ahead(read_cells(disk, cells_with_data(disk.windows(0, disk.size)), ALIVE))) as read:
+        for cell, data in read:
+            flat.put(cell * CELL, data.data)
+            progress(len(data))
     flat.zeros_until(disk.size)
     # A source that was written to meanwhile gives a state that never was.
     disk.require_unchanged()

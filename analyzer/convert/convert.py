@@ -18,8 +18,7 @@ from analyzer.convert.copying import (
     CellChecksums,
     CellsAlone,
     cells_of_extents,
-    copy_in_any_order,
-    copy_to_places,
+    copy_cells,
     of_either,
     verify_cells,
 )
@@ -217,12 +216,12 @@ def _write(plan: Plan, disk: KeptRuns, sink: Sink, progress: Progress, *, are_as
         sink.set_size(plan.size)  # the end of a disk may be zeros, which nobody writes
         if sharing:
             return _Written(copy_sharing(sharing, cells, int, progress), shared=sharing.account)
-        return _Written(copy_in_any_order(disk, cells, sink.write_at, progress, noting))
+        return _Written(copy_cells(disk, cells, sink.write_at, progress, noting))
     writer = VhdxWriter(sink, plan.new_disk)
     if sharing:
         written = _Written(copy_sharing(sharing, cells, writer.place, progress), shared=sharing.account)
     else:
-        written = _Written(copy_to_places(disk, cells, writer.place, sink.write_at, progress, noting))
+        written = _Written(copy_cells(disk, cells, writer.write, progress, noting))
     writer.finish()
     return written
 

@@ -3,6 +3,7 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
-from analyzer.convert.threads import THREADS, Deal, Turns, by_threads
+from analyzer.convert.threads import ALIVE, THREADS, Deal, ahead, by_threads
 from analyzer.progress import Progress
 from vhdx.errors import VerificationError
 from vhdx.plans import RunSource
@@ -35,13 +36,6 @@ class CellChecksums:
         self.cells.append(cell)
         self.sums.append(crc32c(data))
 
-    @classmethod
-    def joined(cls, parts: Sequence["CellChecksums"]) -> "CellChecksums":
-        """What several noted, each sorted."""
-        cells, sums = (np.concatenate(columns) for columns in zip(*((p.cells, p.sums) for p in parts), strict=True))
-        order = np.argsort(cells, kind="stable")
-        return cls(array("q", cells[order].tobytes()), array("I", sums[order].tobytes()))
-
 
 class CellsAlone(CellChecksums):
     """The cells that were copied and are not zero, where nobody will ask for their checksums."""
@@ -59,58 +53,28 @@ def copy_cells(
     progress: Progress,
     noting: type[CellChecksums] = CellChecksums,
 ) -> CellChecksums:
-    """Copy these cells in their order, leaving zeros out; raises what reading and writing raise."""
+    """Copy these cells in their order, leaving zeros out; raises what reading and writing raise.
+
+    A thread of its own reads ahead and looks for zeros, so that this one does nothing but write.
+    """
     noted = noting()
-    for cell, data in read_cells(disk, cells):
-        ranges = nonzero_ranges(data)
-        if ranges:
-            noted.note(cell, data)
-        for part in ranges:
-            write(cell * CELL + part.start, data[part.start : part.end].data)
-        progress(len(data))
+    with closing(ahead(_looked_at(disk, cells, noted))) as read:
+        for cell, data, ranges in read:
+            for part in ranges:
+                write(cell * CELL + part.start, data[part.start : part.end].data)
+            progress(len(data))
     return noted
 
 
-def copy_in_any_order(
-    disk: RunSource,
-    cells: Iterable[int],
-    write: Write,
-    progress: Progress,
-    noting: type[CellChecksums] = CellChecksums,
-) -> CellChecksums:
-    """As `copy_cells`, for a file in which every byte has its place: several threads write at a time."""
-    copied = by_threads(lambda some, report: copy_cells(disk, some, write, report, noting), Deal(cells), progress)
-    return noting.joined(copied)
-
-
-def copy_to_places(
-    disk: RunSource,
-    cells: Iterable[int],
-    place: Callable[[int], int],
-    write_at: Write,
-    progress: Progress,
-    noting: type[CellChecksums] = CellChecksums,
-) -> CellChecksums:
-    """As `copy_in_any_order`, for a file whose blocks get their places in the order of the disk.
-
-    `place` says where in the file a byte of the disk is to be; one thread at a time asks it, of ascending bytes.
-    """
-    turns = Turns(cells)
-
-    def copy(some: Iterator[int], report: Progress) -> CellChecksums:
-        noted = noting()
-        for cell, data in read_cells(disk, some):
-            ranges = nonzero_ranges(data)
-            if ranges:
-                noted.note(cell, data)
-            with turns.turn_of(cell):
-                places = [place(cell * CELL + part.start) for part in ranges]
-            for part, at in zip(ranges, places, strict=True):
-                write_at(at, data[part.start : part.end].data)
-            report(len(data))
-        return noted
-
-    return noting.joined(by_threads(copy, turns, progress))
+def _looked_at(
+    disk: RunSource, cells: Iterable[int], noted: CellChecksums
+) -> Iterator[tuple[int, Bytes, Sequence[Range]]]:
+    """Number, content and what is not zero of each cell; noted while it is in the processor's cache."""
+    for cell, data in read_cells(disk, cells, ALIVE):
+        ranges = nonzero_ranges(data)
+        if ranges:
+            noted.note(cell, data)
+        yield cell, data, ranges
 
 
 def verify_cells(

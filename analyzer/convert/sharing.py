@@ -1,22 +1,23 @@
 """Bytes that an output shares with its sources instead of copying them, where one file system holds both and can."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
-from analyzer.convert.cells import CELL, GRAIN, nonzero_ranges
+from analyzer.convert.cells import CELL, GRAIN, Bytes, nonzero_ranges
 from analyzer.convert.copying import CellChecksums, CellsAlone
 from analyzer.convert.disks import KeptRuns
 from analyzer.convert.model import ImageRequest, OutputFormat, Plan, Reflink
-from analyzer.convert.threads import Turns, by_threads
+from analyzer.convert.threads import ALIVE, ahead
 from analyzer.progress import Progress
 from vhdx.disk import DiskSource, ThroughDisk
 from vhdx.errors import OutputError
 from vhdx.plans import RunSource
-from vhdx.ranges import Ranges
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, overlay
 from vhdx.sink import Sink
@@ -98,7 +99,7 @@ class Sharing:
 
     def __init__(self, disk: KeptRuns, sink: Sink, layers: Sequence[int], unit: int) -> None:
         """Share whole units of `layers`, whose sources are plain files."""
-        self._disk, self._sink, self._layers, self._unit, self._lock = disk, sink, layers, unit, Lock()
+        self._disk, self._sink, self._layers, self._unit = disk, sink, layers, unit
         self._cloned = self._copied = 0
         self.rest: RunSource = _Rest(disk, self._of)
 
@@ -130,9 +131,8 @@ class Sharing:
         return shareable(table, self._layers, self._unit)
 
     def _count(self, cloned: int, copied: int) -> None:
-        with self._lock:
-            self._cloned += cloned
-            self._copied += copied
+        self._cloned += cloned
+        self._copied += copied
 
 
 def sharing_of(plan: Plan, disk: KeptRuns, sink: Sink) -> Sharing | None:
@@ -154,31 +154,32 @@ def sharing_of(plan: Plan, disk: KeptRuns, sink: Sink) -> Sharing | None:
 def copy_sharing(
     sharing: Sharing, cells: Iterable[int], place: Callable[[int], int], progress: Progress
 ) -> CellChecksums:
-    """As `copy_to_places`, sharing what can be shared: of that nothing is read, so that it may be zeros.
+    """As `copy_cells`, sharing what can be shared: of that nothing is read, so that it may be zeros.
 
-    Nothing has a checksum.
+    `place` says where in the file a byte of the disk is to be, asked in the order of the disk. Nothing has a checksum.
     """
-    turns = Turns(cells)
-
-    def copy(some: Iterator[int], report: Progress) -> CellChecksums:
-        noted, reader, buffer = CellsAlone(), Reader(sharing.rest), np.empty(CELL, dtype=np.uint8)
-        for cell in some:
-            start = cell * CELL
-            data = buffer[: sharing.rest.size - start]
-            shared = sharing.parts(start, start + len(data))
-            is_whole = int(shared.length.sum()) == len(data)
-            if not is_whole:
-                reader.read_into(start, data.data)
-            ranges = [] if is_whole else nonzero_ranges(data)
-            with turns.turn_of(cell):
-                at = place(start) if ranges or len(shared) else 0
-            for part in ranges:
-                sharing.write(at + part.start, data[part.start : part.end].data)
-            for run in shared:
-                sharing.share(run, at + run.start - start)
+    noted = CellsAlone()
+    with closing(ahead(_not_shared(sharing, cells))) as read:
+        for cell, data, shared, ranges in read:
             if ranges or len(shared):
+                start, at = cell * CELL, place(cell * CELL)
+                for part in ranges:
+                    sharing.write(at + part.start, data[part.start : part.end].data)
+                for run in shared:
+                    sharing.share(run, at + run.start - start)
                 noted.note(cell, data)
-            report(len(data))
-        return noted
+            progress(len(data))
+    return noted
 
-    return CellsAlone.joined(by_threads(copy, turns, progress))
+
+def _not_shared(sharing: Sharing, cells: Iterable[int]) -> Iterator[tuple[int, Bytes, RunTable, Sequence[Range]]]:
+    """Number and content of each cell but what is shared of it, these runs, and what of the content is not zero."""
+    reader, buffers = Reader(sharing.rest), np.empty((ALIVE, CELL), dtype=np.uint8)
+    for cell, buffer in zip(cells, cycle(buffers), strict=False):
+        start = cell * CELL
+        data = buffer[: sharing.rest.size - start]
+        shared = sharing.parts(start, start + len(data))
+        is_whole = int(shared.length.sum()) == len(data)
+        if not is_whole:
+            reader.read_into(start, data.data)
+        yield cell, data, shared, () if is_whole else nonzero_ranges(data)

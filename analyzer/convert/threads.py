@@ -1,11 +1,11 @@
-"""Work on cells dealt to threads: in any order, in any order but for one step, or with results in order."""
+"""Work that threads share: done ahead of who takes it, in any order, or with results in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import islice
-from threading import Condition, Lock
+from queue import SimpleQueue
+from threading import Lock
 from typing import TypeVar
 
 from analyzer.progress import Progress
@@ -14,6 +14,8 @@ THREADS = 2
 """That work at a time; more gain nothing where two already fill the memory's bandwidth."""
 # A lock for 16 MiB, not for each: threads meet rarely, and the last share is short enough that none waits long.
 _SHARE = 16
+ALIVE = 4
+"""Things that are made ahead, waiting or in use: two of a MiB stay in most processors' caches with what is read."""
 # Enough that no thread waits for the writer, few enough that memory stays at some cells.
 WAITING = 4 * THREADS
 """Cells that are packed or wait to be written: what bounds the memory."""
@@ -25,11 +27,9 @@ Made = TypeVar("Made")
 class Deal:
     """Cells dealt to threads, some at a time; each thread gets its own in ascending order."""
 
-    share = _SHARE
-
     def __init__(self, cells: Iterable[int]) -> None:
         """Deal `cells`, which ascend."""
-        self._left, self._changed = iter(cells), Condition(Lock())
+        self._left, self._lock = iter(cells), Lock()
 
     def dealt(self) -> Iterator[int]:
         """The cells of one thread."""
@@ -38,51 +38,43 @@ class Deal:
 
     def end(self) -> None:
         """Deal no more: a thread failed, or was interrupted."""
-        with self._changed:
+        with self._lock:
             self._left = iter(())
 
     def _take(self) -> list[int]:
-        with self._changed:
-            return list(islice(self._left, self.share))
+        with self._lock:
+            return list(islice(self._left, _SHARE))
 
 
-class OverError(Exception):
-    """A thread's turn never comes, for another one failed before it."""
+def ahead(things: Iterable[Given]) -> Generator[Given, None, None]:
+    """The things as they come, made by a thread of its own that is some ahead; raises what making one raises.
 
+    A thing is good until the next one is asked for; those that are alive at any time are `ALIVE`.
+    """
+    made, room, is_over = SimpleQueue[tuple[Given] | None](), SimpleQueue[None](), False
+    for _ in range(ALIVE - 1):
+        room.put(None)
 
-class Turns(Deal):
-    """Cells dealt one by one, each with a turn for what must be done in the order of the cells."""
+    def make() -> None:
+        try:
+            for thing in things:
+                made.put((thing,))
+                room.get()
+                if is_over:
+                    break
+        finally:
+            made.put(None)
 
-    share = 1
-
-    def __init__(self, cells: Iterable[int]) -> None:
-        """See Deal."""
-        super().__init__(cells)
-        self._under_way, self._is_over = deque[int](), False
-
-    @contextmanager
-    def turn_of(self, cell: int) -> Iterator[None]:
-        """Wait until each cell before this one had its turn; raises OverError when one of them never will."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_over or self._under_way[0] == cell)
-            if self._is_over:
-                raise OverError
-            yield
-            self._under_way.popleft()
-            self._changed.notify_all()
-
-    def end(self) -> None:
-        """See Deal."""
-        super().end()
-        with self._changed:
-            self._is_over = True
-            self._changed.notify_all()
-
-    def _take(self) -> list[int]:
-        with self._changed:
-            taken = list(islice(self._left, self.share))
-            self._under_way.extend(taken)
-            return taken
+    with ThreadPoolExecutor(1) as maker:
+        making = maker.submit(make)
+        try:
+            while (one := made.get()) is not None:
+                yield one[0]
+                room.put(None)
+            making.result()
+        finally:
+            is_over = True
+            room.put(None)
 
 
 def by_threads(
@@ -102,8 +94,6 @@ def by_threads(
             wait(begun, return_when=FIRST_EXCEPTION)
         finally:
             deal.end()
-    for error in sorted(filter(None, (one.exception() for one in begun)), key=lambda one: isinstance(one, OverError)):
-        raise error
     return [one.result() for one in begun]
 
 

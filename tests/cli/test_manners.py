@@ -150,11 +150,8 @@ def test_a_signal_in_the_middle_of_writing_leaves_nothing_behind(chain, tmp_path
         # A shell's background job ignores SIGINT, and what it starts inherits that.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys, threading, vhdx.writer\n"
-        "from analyzer.convert.threads import Turns\n"
-        "ended, end = threading.Event(), Turns.end\n"
-        "def place(*_): print('writing', flush=True); ended.wait(600)\n"
-        "vhdx.writer.VhdxWriter.place = place\n"
-        "Turns.end = lambda turns: (ended.set(), end(turns))\n"
+        "def write(*_): print('writing', flush=True); threading.Event().wait(600)\n"
+        "vhdx.writer.VhdxWriter.write = write\n"
         "from cli.main import main; main(sys.argv[1:])"
     )
     process = subprocess.Popen(

@@ -1,11 +1,12 @@
-"""Cells dealt to threads: all of them once, turns in order, and an end when one fails."""
+"""Work that threads share: all of it once, in order, some of it ahead, and an end when one fails."""
 
 import threading
+from itertools import count
 
 import pytest
 
-from analyzer.convert.copying import copy_to_places
-from analyzer.convert.threads import THREADS, Deal, Turns, by_threads
+from analyzer.convert.copying import copy_cells
+from analyzer.convert.threads import ALIVE, Deal, ahead, by_threads
 from analyzer.progress import no_progress
 from tests.analyzer.convert.disks import MIB, one_run
 
@@ -16,54 +17,61 @@ def test_each_cell_is_dealt_once_and_each_thread_gets_its_own_ascending():
     assert all(share == sorted(share) for share in shares)
 
 
-def test_turns_come_in_the_order_of_the_cells_whatever_is_ready_first():
-    turns, order, second_is_ready = Turns([3, 5, 8, 9]), [], threading.Event()
+def test_what_is_made_ahead_comes_in_order_and_few_of_it_are_alive():
+    let_go, alive = 0, []
 
-    def work(some, _):
-        for cell in some:
-            if cell == 3:  # the first is ready last
-                assert second_is_ready.wait(10)
-            if cell == 5:
-                second_is_ready.set()
-            with turns.turn_of(cell):
-                order.append(cell)
+    def made():
+        for number in range(50):
+            alive.append(number + 1 - let_go)
+            yield number
 
-    by_threads(work, turns, no_progress)
-    assert order == [3, 5, 8, 9]
+    for expected, number in enumerate(ahead(made())):
+        assert number == expected
+        let_go += 1
+    assert let_go == 50
+    assert 1 < max(alive) <= ALIVE
 
 
-def test_a_failure_before_its_turn_ends_those_that_wait_for_it_and_is_what_is_raised():
-    turns, waits = Turns(range(50)), threading.Event()
+def test_what_was_made_before_a_failure_comes_before_it():
+    def made():
+        yield from range(3)
+        raise OSError("the medium")
 
-    def work(some, _):
-        for cell in some:
-            if cell == 7:
-                assert waits.wait(10)
-                raise OSError("the medium")
-            if cell > 7:
-                waits.set()
-            with turns.turn_of(cell):
-                assert cell < 7
-
+    things = ahead(made())
+    assert [next(things) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="the medium"):
-        by_threads(work, turns, no_progress)
+        next(things)
 
 
-def test_places_are_asked_for_in_the_order_of_the_disk_and_zeros_get_none():
+def test_nothing_more_is_made_for_who_takes_no_more():
+    made, ended = [], threading.Event()
+
+    def endless():
+        try:
+            for number in count():
+                made.append(number)
+                yield number
+        finally:
+            ended.set()
+
+    things = ahead(endless())
+    assert next(things) == 0
+    things.close()
+    assert len(made) <= ALIVE
+    del things
+    assert ended.wait(10)
+
+
+def test_cells_are_written_in_the_order_of_the_disk_and_zeros_are_not():
     content = bytearray(b"\x01" * (40 * MIB))
     content[5 * MIB : 7 * MIB] = bytes(2 * MIB)
-    written, asked, lock = bytearray(len(content)), [], threading.Lock()
+    written, places = bytearray(len(content)), []
 
-    def place(start):
-        asked.append(start)
-        return start
+    def write(offset, data):
+        places.append(offset)
+        written[offset : offset + len(data)] = data
 
-    def write_at(offset, data):
-        with lock:
-            written[offset : offset + len(data)] = data
-
-    noted = copy_to_places(one_run(bytes(content)), range(40), place, write_at, no_progress)
+    noted = copy_cells(one_run(bytes(content)), range(40), write, no_progress)
     assert written == content
-    assert asked == sorted(asked) == [cell * MIB for cell in range(40) if cell not in (5, 6)]
-    assert list(noted.cells) == [start // MIB for start in asked]
-    assert THREADS > 1
+    assert places == [cell * MIB for cell in range(40) if cell not in (5, 6)]
+    assert list(noted.cells) == [start // MIB for start in places]
