@@ -1,6 +1,7 @@
 """Requests to read, answered by machine code: what comes in is looked at, and the system sends from the files.
 
 None of it runs in Python, which has no `send` of these arguments. What it does not know is left for Python to answer.
+Numbers of other modules are arguments: numba's cache knows when this file changes, and no other.
 """
 
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from analyzer.nbd.numbers import CHUNK_MAGIC, DONE, MOST_PAYLOAD, REQUEST_MAGIC
-from analyzer.serve.spans import WORTH_TELLING
 from vhdx.kernels import DATA, HOLE, LOST
 from vhdx.system.sockets import MORE_FOLLOWS, NO_SIGNAL
 
@@ -112,9 +112,9 @@ def send_runs(plan: Any, descriptors: Any, connection: int, zeros: Any, state: A
     return True
 
 
-def is_told(plan: Any, run: int, at: int, upto: int) -> bool:
-    """Whether the zeros of a run are told and not sent."""
-    return bool(plan[2][run] != DATA and min(plan[1][run], upto) - max(plan[0][run], at) >= WORTH_TELLING)
+def is_told(plan: Any, run: int, at: int, upto: int, worth: int) -> bool:
+    """Whether the zeros of a run are told and not sent: so many of them and more."""
+    return bool(plan[2][run] != DATA and min(plan[1][run], upto) - max(plan[0][run], at) >= worth)
 
 
 def answer_long(
@@ -123,8 +123,8 @@ def answer_long(
     """Answer by chunks of data and of zeros; False where one of them is not sent whole."""
     (run, last), (cookie, at, upto) = runs, request
     while at < upto:
-        first, told, begin = run, is_told(plan, run, at, upto), at
-        while run < last and is_told(plan, run, at, upto) == told:
+        first, told, begin = run, is_told(plan, run, at, upto, len(zeros)), at
+        while run < last and is_told(plan, run, at, upto, len(zeros)) == told:
             at = min(plan[1][run], upto)
             run += 1
         if told:
@@ -169,8 +169,8 @@ def answer_reads(
     """Answer requests for about `most` bytes of the disk inside a plan, up to one that is left for Python.
 
     Takes columns start, end, kind, layer and file offset of runs as a tuple, descriptors by layer, that of a socket
-    which blocks, WORTH_TELLING zeros, ROOM bytes, what came in, STATE numbers, whether holes are zeros. False where
-    something could not be sent: `state` says what. Without a STOP that is nothing but the rest of the room.
+    which blocks, as many zeros as are worth telling, ROOM bytes, what came in, STATE numbers, whether holes are zeros.
+    False where something could not be sent: `state` says what. Without a STOP that is nothing but the rest of the room.
     """
     run = state[STOP] = 0
     while most > 0:

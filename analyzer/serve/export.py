@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 
 from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
 from analyzer.nbd.options import BlockSizes
@@ -63,6 +64,8 @@ class Export:
     guard: Guard = field(init=False)
     plans: Plans = field(init=False)
     """What the disk is made of where it was read: made once, for all clients."""
+    asked: Iterator[int] = field(init=False, default_factory=count)
+    """How often clients were looked after, for what repays itself only when there is enough of that."""
     _waiting: deque[View] = field(init=False, default_factory=deque)
 
     def __post_init__(self) -> None:
