@@ -74,13 +74,21 @@ def _boot_copies(size: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _needs_backup(view: View) -> bool:
-    """Whether the superblock or any of the group descriptors behind it is lost, or is none."""
+    """Whether the superblock or any of the group descriptors behind it is lost, or none of that stands there."""
     view = View(view.disk, view.start, view.size)
     superblock = superblock_of(view.read)
     if superblock is None or view.missed:
         return True
     table = view.read(superblock.descriptors_start, superblock.descriptors_length)
-    return bool(view.missed) or not any(table)
+    return bool(view.missed) or not _leads_inside(superblock, table[: superblock.block_size])
+
+
+def _leads_inside(superblock: ext.ExtSuperblock, table: bytes) -> bool:
+    """Whether what stands where group descriptors begin can be some: a GPT of 4096-byte sectors begins there."""
+    size = superblock.descriptor_size
+    numbers = range(min(superblock.groups, len(table) // size) if size else 0)
+    found = [ext.parse_descriptor(table[number * size : (number + 1) * size]) for number in numbers]
+    return any(table) and all(one and 0 < one.inode_table < superblock.blocks for one in found)
 
 
 def _backup_at(view: View, at: int, size: int, group: int) -> tuple[View, Recognised] | None:
@@ -94,5 +102,5 @@ def _backup_at(view: View, at: int, size: int, group: int) -> tuple[View, Recogn
         redirects.append(Redirect(found.descriptors_start, found.descriptors_length, at + size))
         if not any(look.read(at + size, found.descriptors_length)):
             return None
-    note = f"its superblock is lost: read by the backup in group {group}, byte {at} of the volume"
+    note = f"its superblock, or what stands behind it, is lost: read by the backup in group {group}, byte {at}"
     return None if look.missed else _shown(view, tuple(redirects), note)

@@ -38,6 +38,8 @@ class Content:
             raise UnreadableFileError(record.path, record.obstacle or "another file has its record")
         if stream.packing is Packing.ENCRYPTED:
             raise UnreadableFileError(record.path, "it is encrypted (EFS)")
+        if _is_twice(stream):
+            raise UnreadableFileError(record.path, "it has a place of the disk twice, as no sound file does")
         self.size, self.lost = stream.size, 0
         self._volume, self._record, self._stream = volume, record, stream
         facts = volume.require_readable()
@@ -139,6 +141,12 @@ def _stream_told(volume: Volume, record: FileRecord, stream: Stream) -> NtfsStre
 def _are_apart(stream: Stream) -> bool:
     """Whether the extents of a stream are in order, and none has what another has, as in all that is not hostile."""
     return all(upper.offset >= lower.offset + lower.length for lower, upper in pairwise(stream.extents))
+
+
+def _is_twice(stream: Stream) -> bool:
+    """Whether two parts of a stream are one place of the disk: none of these file systems shares any."""
+    places = sorted((extent.start, extent.length) for extent in stream.extents)
+    return any(lower + length > upper for (lower, length), (upper, _) in pairwise(places))
 
 
 def _past_end(stream: Stream, end: int) -> Iterator[Range]:

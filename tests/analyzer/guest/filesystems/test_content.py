@@ -8,8 +8,9 @@ import pytest
 from analyzer.convert.disks import RawDisk
 from analyzer.guest.filesystems import content as contents
 from analyzer.guest.filesystems.content import Content
+from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.open import open_volumes
-from analyzer.guest.filesystems.record import FileKind, Role
+from analyzer.guest.filesystems.record import Extent, FileKind, Role
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts.ntfs_streams import stream_in
@@ -74,3 +75,18 @@ def test_a_record_with_anything_wrong_in_it_says_nothing_and_ends_nothing(disk):
             damaged[chance.randrange(400)] = chance.randrange(256)
         told = stream_in(bytes(damaged), number, "")
         assert told is None or told.inside is None or len(told.inside) == told.size
+
+
+@pytest.mark.parametrize("start", [(0, 1 << 20), (0, 4095)])
+def test_a_file_with_one_place_twice_is_no_sound_file(disk, start):
+    with RawDisk(disk) as raw:
+        (volume,) = open_volumes(ReadableDisk(raw))
+        plain = next(file for file in volume.walk() if file.path == "/plain")
+        extents = tuple(Extent(number * 4096, at, 4096) for number, at in enumerate(start))
+        stream = plain.data._replace(size=8192, extents=extents)
+        if start[1] < 4096:
+            with pytest.raises(UnreadableFileError, match="a place of the disk twice"):
+                Content(volume, plain, stream)
+        else:
+            Content(volume, plain, stream)
+        del volume

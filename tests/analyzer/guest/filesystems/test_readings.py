@@ -66,6 +66,18 @@ def test_a_disk_of_one_reading_has_nothing_beneath(vhdx_command, tmp_path):
     assert "one ext volume without partitions" in vhdx_command("recover", leaf, "--dry-run").out
 
 
+def test_group_descriptors_under_another_table_are_read_by_their_copy(vhdx_command, tmp_path):
+    """A GPT in sectors of 4096 bytes has its header where an ext of such blocks has its group descriptors."""
+    need("ext4")
+    disk = whole_ext(tmp_path / "disk.raw")
+    with disk.open("r+b") as file:
+        file.seek(2048)
+        file.write(b"EFI PART\0\0\1\0\x5c".ljust(512, b"\0") + content(1, 400))
+    answer = vhdx_command("files", disk, "-r", "--json")
+    assert set(FILES) <= {file["path"][1:] for file in answer.json["files"]}
+    assert "or what stands behind it, is lost" in " ".join(answer.json["volumes"][0]["notes"])
+
+
 def test_files_of_a_cut_ext_that_no_folder_names_are_listed_and_come_out_whole(vhdx_command, tmp_path):
     need("ext4")
     disk = whole_ext(tmp_path / "disk.raw")
