@@ -32,6 +32,11 @@ class Claims:
     has_parent: bool
     forbidden: npt.NDArray[np.int64]
 
+    def lengths(self, slots: Entries) -> Entries:
+        """How many MiB of the file each slot may claim: a block's, or a sector bitmap's."""
+        size = self.geometry.block_size // MIB
+        return np.where(self.geometry.is_bitmap(slots), int(self.has_parent), size)
+
     def owners(self, windows: Windows) -> tuple[Owners, int]:
         """For each MiB of the file 0, 1 when an entry claims it, 2 when several do; and how many have 2."""
         owners = np.zeros(min(self.file_size // MIB + 1, MOST_MIB), dtype=np.uint8)
@@ -50,9 +55,7 @@ class Claims:
         found = [np.empty((2, 0), dtype=np.int64)]
         for first, entries in windows:
             used = np.flatnonzero(entries & STATE_MASK >= BlockState.FULLY_PRESENT)
-            is_bitmap = (first + used + 1) % (self.geometry.chunk_ratio + 1) == 0
-            sizes = np.where(is_bitmap, int(self.has_parent), self.geometry.block_size // MIB)
-            found.append(np.stack((entries[used] >> OFFSET_SHIFT, sizes)))
+            found.append(np.stack((entries[used] >> OFFSET_SHIFT, self.lengths(first + used))))
             if sum(part.shape[1] for part in found) > compiling.WORTH_COMPILING:
                 return False
         places, sizes = np.concatenate(found, axis=1)

@@ -1,9 +1,15 @@
 """Blocks, chunks, BAT slots and bitmap positions: the only place that knows the formulas ([MS-VHDX] 2.5)."""
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import MIB, SECTORS_PER_CHUNK
+
+Number = TypeVar("Number", int, npt.NDArray[np.int64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,28 @@ class Geometry:
         """BAT entries that a differencing file needs."""
         return self.chunk_count * (self.chunk_ratio + 1)
 
-    def payload_slot(self, block: int) -> int:
+    def payload_slot(self, block: Number) -> Number:
         """The BAT entry of a payload block: a bitmap's entry follows every `chunk_ratio` of them."""
         return block + block // self.chunk_ratio
+
+    def blocks_before(self, slot: Number) -> Number:
+        """How many payload blocks have entries in front of a slot; of a block's own slot that is the block."""
+        return slot - slot // (self.chunk_ratio + 1)
+
+    def is_bitmap(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which slots are those of sector bitmaps."""
+        found: npt.NDArray[np.bool_] = slots % (self.chunk_ratio + 1) == self.chunk_ratio
+        return found
+
+    def blocks_in(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The payload block of each slot; -1 of a sector bitmap's, and behind the disk's last block."""
+        blocks = self.blocks_before(slots)
+        return np.where(self.is_bitmap(slots) | (blocks >= self.block_count), -1, blocks)
+
+    def chunk_and_block(self, slot: int) -> tuple[int, int | None]:
+        """The chunk of a slot, and its payload block, None where it is the sector bitmap's."""
+        chunk, within = divmod(slot, self.chunk_ratio + 1)
+        return chunk, slot - chunk if within < self.chunk_ratio else None
 
     def bitmap_slot(self, chunk: int) -> int:
         """The BAT entry of a chunk's sector bitmap."""

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.claims import Claims, Owners
+from vhdx.claims import Claims, Owners, Windows
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.ranges import Column, NamedRange, Range, Ranges
@@ -114,10 +114,9 @@ class BlockTable:
             entries = self.entries(start, count)
             slots = self.claims.damaged(start, entries, self._doubled)
             damaged = np.zeros(last - first, dtype=np.bool_)
-            damaged[slots - slots // (geometry.chunk_ratio + 1) - first] = True
+            damaged[geometry.blocks_before(slots) - first] = True
             damaged[self.blocks_without_bitmap(first, last) - first] = True
-            blocks = np.arange(first, last)
-            damaged |= self._unread_blocks(first, entries[blocks + blocks // geometry.chunk_ratio - start])
+            damaged |= self._unread_blocks(first, entries[geometry.payload_slot(np.arange(first, last)) - start])
             yield first + np.flatnonzero(damaged)
 
     @property
@@ -152,7 +151,7 @@ class BlockTable:
             passed = int(self._edges.searchsorted(self.geometry.payload_slot(first), "right"))
             slot = int(self._edges[passed]) if passed < len(self._edges) else self.slots_needed
             is_blank = passed % 2 == 0
-            upto = min(last, slot - slot // (self.geometry.chunk_ratio + 1))
+            upto = min(last, self.geometry.blocks_before(slot))
             upto = upto if is_blank else min(upto, first + WINDOW_SLOTS)
             yield first, upto, is_blank
             first = upto
@@ -163,31 +162,36 @@ class BlockTable:
             for first, count in Range.between(start, end).pieces(WINDOW_SLOTS):
                 yield first, self.entries(first, count)
 
+    def blocks_of(self, windows: Windows) -> Iterator[tuple[Column, Column]]:
+        """The blocks of windows of entries, as `all_entries` gives them, and their entries, without sector bitmaps'."""
+        for first, entries in windows:
+            blocks = self.geometry.blocks_in(first + np.arange(len(entries)))
+            yield blocks[blocks >= 0], entries[blocks >= 0]
+
     def partial_blocks(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Each chunk with partially present blocks, and which of its blocks they are, sorted."""
-        period = self.geometry.chunk_ratio + 1
-        for first, entries in self.used_entries():
-            slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
-            slots = slots[slots % period != period - 1]
-            for chunk in distinct(slots // period).tolist():
-                yield chunk, slots[slots // period == chunk] % period
+        ratio = self.geometry.chunk_ratio
+        for blocks, entries in self.blocks_of(self.used_entries()):
+            partial = blocks[entries & STATE_MASK == BlockState.PARTIALLY_PRESENT]
+            for chunk in distinct(partial // ratio).tolist():
+                yield chunk, partial[partial // ratio == chunk] % ratio
 
     def all_places(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """As `used_entries`, with the entries that keep a place (UNMAPPED, UNDEFINED) as if their blocks were there."""
         for first, entries in self.used_entries():
-            yield first, np.where(_keeps_place(entries), entries | BlockState.FULLY_PRESENT, entries)
+            yield first, np.where(keeps_place(entries), entries | BlockState.FULLY_PRESENT, entries)
 
     def colliding_anchors(self) -> Iterator[int]:
         """Slots, sorted, of UNMAPPED or UNDEFINED entries whose place another entry claims or keeps as well."""
         owners, doubled = self.claims.owners(self.all_places())
         for first, entries in self.all_places() if doubled else ():
             slots = self.claims.contested(first, entries, owners)
-            keeps = _keeps_place(self.entries(first, len(entries)))
+            keeps = keeps_place(self.entries(first, len(entries)))
             yield from slots[keeps[slots - first]].tolist()
 
     def ranges_of_slots(self, slots: Column) -> Ranges:
         """The ranges of the disk that the blocks in these slots, none of them a bitmap's, are of."""
-        starts = (slots - slots // (self.geometry.chunk_ratio + 1)) * self.geometry.block_size
+        starts = self.geometry.blocks_before(slots) * self.geometry.block_size
         return Ranges.of_columns(starts, np.full_like(starts, self.geometry.block_size))
 
     def bitmap_entry(self, chunk: int) -> BatEntry:
@@ -279,12 +283,9 @@ class BlockTable:
     def count_states(self) -> dict[BlockState, int]:
         """How many payload blocks are in each state."""
         totals = np.zeros(8, dtype=np.int64)
-        geometry, period = self.geometry, self.geometry.chunk_ratio + 1
-        for first, entries in self.used_entries():
-            states = entries[: max(0, geometry.slots_in_base - first)] & STATE_MASK
-            bitmaps = states[(-first - 1) % period :: period]
-            totals += np.bincount(states, minlength=8) - np.bincount(bitmaps, minlength=8)
-        totals[BlockState.NOT_PRESENT] += geometry.block_count - totals.sum()
+        for _, entries in self.blocks_of(self.used_entries()):
+            totals += np.bincount(entries & STATE_MASK, minlength=8)
+        totals[BlockState.NOT_PRESENT] += self.geometry.block_count - totals.sum()
         return {state: int(totals[state]) for state in BlockState if totals[state]}
 
     def why_lost(self, start: int) -> str:
@@ -300,7 +301,8 @@ def distinct(ordered: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return found
 
 
-def _keeps_place(entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def keeps_place(entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which entries of blocks that are not there, UNMAPPED or UNDEFINED, keep the place of their old data."""
     state = entries & STATE_MASK
     absent = (state == BlockState.UNMAPPED) | (state == BlockState.UNDEFINED)
     keeps: npt.NDArray[np.bool_] = absent & (entries >> OFFSET_SHIFT != 0)

@@ -177,7 +177,7 @@ class VhdxWriter:
         for first in range(0, geometry.block_count, _WINDOW_SLOTS):
             blocks = np.arange(first, min(first + _WINDOW_SLOTS, geometry.block_count), dtype=np.int64)
             entries = BlockState.FULLY_PRESENT | (first_mib + blocks * size_mib) << OFFSET_SHIFT
-            slots = blocks + blocks // geometry.chunk_ratio
+            slots = geometry.payload_slot(blocks)
             table = np.zeros(slots[-1] - slots[0] + 1, dtype="<i8")
             table[slots - slots[0]] = entries
             self._sink.write_at(self._bat_offset + int(slots[0]) * 8, table.tobytes())

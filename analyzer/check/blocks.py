@@ -18,7 +18,7 @@ from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry
 from vhdx.structures.constants import KIB, MIB, NIL
 from vhdx.structures.disk import DiskParameters
-from vhdx.table import WINDOW_SLOTS, BlockTable
+from vhdx.table import WINDOW_SLOTS, BlockTable, keeps_place
 
 # Findings of one kind beyond a few are counted, not listed: a zeroed table would give millions.
 _MOST_BLOCKS = 4 * MOST_ALIKE
@@ -83,7 +83,7 @@ class _Survey:
         for first, window in table.all_entries() if self._parameters.is_fixed else table.used_entries():
             entries = window[: max(0, table.bat_length // ENTRY_SIZE - first)]
             slots = np.arange(first, first + len(entries), dtype=np.int64)
-            is_bitmap = slots % (table.geometry.chunk_ratio + 1) == table.geometry.chunk_ratio
+            is_bitmap = table.geometry.is_bitmap(slots)
             self._look_at_payload(slots[~is_bitmap], entries[~is_bitmap])
             name = "bitmap" if self._parameters.has_parent else "bitmap in a base"
             self._note(name, slots[is_bitmap & (entries != 0)])
@@ -98,7 +98,7 @@ class _Survey:
     def _look_at_payload(self, slots: _Slots, entries: _Slots) -> None:
         state, placed = entries & STATE_MASK, entries >> OFFSET_SHIFT != 0
         self._note("stale", slots[placed & ((state == BlockState.NOT_PRESENT) | (state == BlockState.ZERO))])
-        self._note("anchored", slots[placed & ((state == BlockState.UNMAPPED) | (state == BlockState.UNDEFINED))])
+        self._note("anchored", slots[keeps_place(entries)])
         if not self._parameters.has_parent:
             self._note("partial", slots[state == BlockState.PARTIALLY_PRESENT])
             if self._parameters.is_fixed:
@@ -117,14 +117,13 @@ class _Survey:
             yield Finding("BAT-06", Severity.ERROR, text, self._at(slot), ENTRY_SIZE, "2.5.1")
 
     def _of_bitmaps(self) -> Iterator[Finding]:
-        period = self._table.geometry.chunk_ratio + 1
         for slot in self._first.get("bitmap", ()):
-            entry = self._table.entry(int(slot))
+            entry, (chunk, _) = self._table.entry(int(slot)), self._table.geometry.chunk_and_block(int(slot))
             if entry.state.holds_data:
-                yield from self._table.flaws_of_bitmap(int(slot) // period)
+                yield from self._table.flaws_of_bitmap(chunk)
                 continue
             if entry.state is not BlockState.NOT_PRESENT:
-                text = f"the sector bitmap of chunk {slot // period} has the state {entry.state.value}"
+                text = f"the sector bitmap of chunk {chunk} has the state {entry.state.value}"
                 yield Finding("BAT-08", Severity.ERROR, text, self._at(int(slot)), ENTRY_SIZE, "2.5.1.2")
             if entry.reserved:
                 text = f"reserved bits are set ({entry.reserved:#x})"

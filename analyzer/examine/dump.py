@@ -135,12 +135,11 @@ def _bat(structures: Structures) -> Section:
 
 
 def _bat_records(table: BlockTable) -> Iterator[Record]:
-    ratio = table.geometry.chunk_ratio
     for first, entries in table.used_entries():
         for index in entries.nonzero()[0].tolist():
             slot, value = first + index, int(entries[index]) & (1 << 64) - 1
-            chunk, inside = divmod(slot, ratio + 1)
-            place = {"sector_bitmap": chunk} if inside == ratio else {"block": slot - chunk}
+            chunk, block = table.geometry.chunk_and_block(slot)
+            place = {"sector_bitmap": chunk} if block is None else {"block": block}
             state, at = BlockState(value & STATE_MASK), (value >> OFFSET_SHIFT) * MIB
             yield {"slot": slot, **place, "state": state.name.lower(), "file_offset": at, "raw": f"{value:016x}"}
 

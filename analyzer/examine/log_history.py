@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 
 from vhdx.image import Image
-from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, parse_bat_entry
+from vhdx.structures.bat import ENTRY_SIZE, parse_bat_entry
 from vhdx.structures.constants import (
     BAT_REGION,
     LOG_SECTOR_SIZE,
@@ -23,7 +23,7 @@ from vhdx.structures.constants import (
     SECTOR_BITMAP_SIZE,
 )
 from vhdx.structures.log import LogEntry, Write
-from vhdx.table import BlockTable
+from vhdx.table import BlockTable, keeps_place
 
 MOST_CHANGES = 1024
 """Writes that are listed, of all sessions together, and anchored blocks; more are counted."""
@@ -113,16 +113,13 @@ def history_of(image: Image) -> History:
 def _anchors(table: BlockTable) -> tuple[tuple[Anchor, ...], int]:
     """Blocks whose absent entries keep a place, a window of the table at a time: the first of them, and how many."""
     found: list[Anchor] = []
-    geometry, count = table.geometry, 0
-    for first, entries in table.used_entries():
-        states = entries & STATE_MASK
-        keeps = ((states == BlockState.UNMAPPED) | (states == BlockState.UNDEFINED)) & (entries >> OFFSET_SHIFT != 0)
-        slots = np.flatnonzero(keeps) + first
-        slots = slots[slots % (geometry.chunk_ratio + 1) != geometry.chunk_ratio]
-        count += len(slots)
-        for slot in slots[: MOST_CHANGES - len(found)].tolist():
-            entry, block = table.entry(slot), slot - slot // (geometry.chunk_ratio + 1)
-            found.append(Anchor(block, entry.state.name, entry.file_offset, geometry.bytes_of_block(block)))
+    count = 0
+    for blocks, entries in table.blocks_of(table.used_entries()):
+        anchored = blocks[keeps_place(entries)]
+        count += len(anchored)
+        for block in anchored[: MOST_CHANGES - len(found)].tolist():
+            entry = table.payload_entry(block)
+            found.append(Anchor(block, entry.state.name, entry.file_offset, table.geometry.bytes_of_block(block)))
     return tuple(found), count
 
 
@@ -182,6 +179,5 @@ def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step
         part = slice(index * ENTRY_SIZE, (index + 1) * ENTRY_SIZE)
         after = parse_bat_entry(write.data[part])
         old = parse_bat_entry(before[part]).state.name if before is not None else None
-        chunk, within = divmod(first + index, table.geometry.chunk_ratio + 1)
-        block, of_chunk = (None, chunk) if within == table.geometry.chunk_ratio else (first + index - chunk, None)
-        yield Step(block, of_chunk, old, after.state.name, after.file_offset)
+        chunk, block = table.geometry.chunk_and_block(first + index)
+        yield Step(block, chunk if block is None else None, old, after.state.name, after.file_offset)

@@ -35,7 +35,7 @@ def bytes_of(blocks: Ranges, block: int, size: int) -> Ranges:
 def _absent(table: BlockTable) -> Iterator[Ranges]:
     yield NO_RANGES
     found = 0
-    for blocks, entries in _payload(table):
+    for blocks, entries in table.blocks_of(table.all_entries()):
         edges = np.flatnonzero(np.diff(entries == 0, prepend=False, append=False))
         found += len(edges) // 2
         if found > MOST_RANGES:
@@ -48,7 +48,8 @@ def _absent(table: BlockTable) -> Iterator[Ranges]:
 
 def freed_without_place(table: BlockTable) -> int:
     """Blocks that a guest gave back, and whose entries do not tell where they were: these leave room without owner."""
-    freed = (np.isin(entries & STATE_MASK, _FREED) & (entries >> OFFSET_SHIFT == 0) for _, entries in _payload(table))
+    blocks = table.blocks_of(table.used_entries())
+    freed = (np.isin(entries & STATE_MASK, _FREED) & (entries >> OFFSET_SHIFT == 0) for _, entries in blocks)
     return sum(int(some.sum()) for some in freed)
 
 
@@ -100,17 +101,6 @@ def empty_pages(table: BlockTable) -> Ranges:
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     ], dtype=np.bool_)  # fmt: skip
     slots = Ranges.between(starts[bounded] * PAGE_SLOTS, ends[bounded] * PAGE_SLOTS)
-    period = table.geometry.chunk_ratio + 1
-    last = np.minimum(slots.end - slots.end // period, table.geometry.block_count)
-    return Ranges.between(slots.start - slots.start // period, last)
-
-
-def _payload(table: BlockTable) -> Iterator[tuple[Entries, Entries]]:
-    """Numbers of blocks that follow one another, and their entries, a window at a time."""
-    period, count = table.geometry.chunk_ratio + 1, table.geometry.block_count
-    for first, entries in table.all_entries():
-        slots = first + np.arange(len(entries), dtype=np.int64)
-        blocks = slots - slots // period
-        used = (slots % period != period - 1) & (blocks < count)
-        if used.any():
-            yield blocks[used], entries[used]
+    geometry = table.geometry
+    last = np.minimum(geometry.blocks_before(slots.end), geometry.block_count)
+    return Ranges.between(geometry.blocks_before(slots.start), last)

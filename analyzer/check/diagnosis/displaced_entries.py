@@ -68,8 +68,7 @@ def shifted_pages(table: BlockTable, creator: str) -> Iterator[Displacement]:
 
 
 def _must_be_empty(table: BlockTable, slots: Entries) -> npt.NDArray[np.bool_]:
-    ratio = table.geometry.chunk_ratio
-    return np.asarray((slots % (ratio + 1) == ratio) | (slots >= table.geometry.slots_in_base))
+    return table.geometry.is_bitmap(slots) | (slots >= table.geometry.slots_in_base)
 
 
 def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: str) -> Displacement | None:
@@ -92,8 +91,7 @@ def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: s
     evidence = f"{found} where none may be; one slot down every entry has a place of its own"
     if by_qemu:
         evidence += f"; the file was made by {creator}"
-    last = first + _SLOTS - 1
-    lost = last - last // (table.geometry.chunk_ratio + 1) if not empty[-1] else None
+    lost = table.geometry.blocks_before(first + _SLOTS - 1) if not empty[-1] else None
     patch = Patch.of(at, *(value[:length].astype("<i8").tobytes() for value in (page, fixed)))
     return Displacement(finding, evidence, (patch,), lost)
 
@@ -128,9 +126,9 @@ def _is_sound(table: BlockTable, entries: Entries) -> bool:
 
 def _continues(table: BlockTable, first: int, page: Entries) -> bool:
     """Every slot of a sector bitmap that holds something continues its neighbours, and the next one is empty."""
-    step, ratio = table.geometry.block_size // MIB << OFFSET_SHIFT, table.geometry.chunk_ratio
+    step = table.geometry.block_size // MIB << OFFSET_SHIFT
     inner = np.arange(1, _SLOTS - 2)
-    held = inner[((first + inner) % (ratio + 1) == ratio) & (page[1:-2] != 0)]
+    held = inner[table.geometry.is_bitmap(first + inner) & (page[1:-2] != 0)]
     # Three entries in a row, each one block further in the file, across a slot that must be empty: by chance one in
     # 2^44 for each step; what a shift does to a disk that was filled in order.
     lined = (page[held] - page[held - 1] == step) & (page[held + 2] - page[held] == step) & (page[held + 1] == 0)
@@ -157,7 +155,7 @@ def with_interleave(table: BlockTable) -> Entries | None:
     if not (entries[held - 1] != 0).any() or not (entries[held + 1] != 0).any():
         return None
     fixed = np.zeros(needed, dtype=np.int64)
-    fixed[numbers + numbers // geometry.chunk_ratio] = entries[:blocks]
+    fixed[geometry.payload_slot(numbers)] = entries[:blocks]
     return fixed
 
 

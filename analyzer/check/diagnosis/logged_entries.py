@@ -137,13 +137,12 @@ def _judge(table: BlockTable, at: int, logged: LoggedImage, budget: _ReadBudget)
 def _is_flawed(table: BlockTable, slot: int, value: int) -> bool:
     """An entry that no sound table has in this slot; padding behind the last entry is never judged."""
     geometry = table.geometry
-    period = geometry.chunk_ratio + 1
     if slot >= table.slots_needed:
         return False
-    entry = _parse(value)
-    if slot % period != geometry.chunk_ratio:
-        needed = geometry.bytes_of_block(slot - slot // period) if slot - slot // period < geometry.block_count else 0
-        found = check_payload_entry(entry, 0, max(0, needed), geometry.block_size, table.around)
+    entry, (_, block) = _parse(value), geometry.chunk_and_block(slot)
+    if block is not None:
+        needed = max(0, geometry.bytes_of_block(block))
+        found = check_payload_entry(entry, 0, needed, geometry.block_size, table.around)
         return any(finding.severity is Severity.ERROR for finding in found)
     if not table.has_parent or entry.state not in {0, 6, 7}:
         return value != 0

@@ -24,7 +24,6 @@ from analyzer.recover.as_of.tables import (
     places_of,
     range_of_bits,
     range_of_entries,
-    sizes_of,
     take,
 )
 from analyzer.recover.as_of.timeline import Moment, Stretch, find_moment, timeline_of
@@ -156,4 +155,4 @@ def _take_moved(given: Owners, then: BlockTable, first: int, entries: Entries) -
     places = places_of(entries)
     moved = np.where(places != places_of(then.entries(first, len(entries))), places, 0)
     if moved.any():
-        take(given, moved, sizes_of(then, first, len(entries)))
+        take(given, moved, then.claims.lengths(first + np.arange(len(entries))))

@@ -39,13 +39,6 @@ def places_of(entries: Entries) -> Entries:
     return np.where(has_place & sound, entries >> OFFSET_SHIFT & _PLACE, 0)
 
 
-def sizes_of(table: BlockTable, first: int, count: int) -> Entries:
-    """How many MiB of the file each slot from `first` on claims: a block's, or a sector bitmap's."""
-    period = table.geometry.chunk_ratio + 1
-    is_bitmap = (np.arange(first, first + count, dtype=np.int64) + 1) % period == 0
-    return np.where(is_bitmap, int(table.has_parent), table.geometry.block_size // MIB)
-
-
 @dataclass(frozen=True)
 class TableAsOf(BlockTable):
     """The table of an earlier time over the file of today. `given` has 1 for each MiB that something else was given.
@@ -59,7 +52,7 @@ class TableAsOf(BlockTable):
         """See BlockTable."""
         entries = super().entries(first, count)
         gone = np.zeros(len(entries), dtype=np.bool_)
-        for inside, mib in _each_mib(self.given, places_of(entries), sizes_of(self, first, len(entries))):
+        for inside, mib in _each_mib(self.given, places_of(entries), self.claims.lengths(first + np.arange(count))):
             gone[inside] |= self.given[mib] != 0
         # An absent block has no data to lose, so it stays absent; only the old place that it kept is not offered any
         # more.
@@ -104,8 +97,7 @@ class AnchoredTable(BlockTable):
     def brings_back(self, first: int, entries: Entries) -> Mask:
         """Which of the entries that the table below has from slot `first` on have old data that is brought back."""
         state, at = entries & STATE_MASK, places_of(entries) * MIB
-        period = self.geometry.chunk_ratio + 1
-        is_block = (np.arange(first, first + len(entries), dtype=np.int64) + 1) % period != 0
+        is_block = ~self.geometry.is_bitmap(first + np.arange(len(entries)))
         # A place has room for a block inside the file, and upon no structure.
         found: Mask = is_block & (state < BlockState.FULLY_PRESENT) & (at > 0) & (at < self.source.size)
         limits = np.append(self.forbidden[::2], np.iinfo(np.int64).max)
@@ -210,13 +202,10 @@ def end_of_table(table: BlockTable) -> int:
 def range_of_entries(table: BlockTable, at: int) -> Range:
     """The range of the disk that a page of the table is about; a bitmap's entry is about its whole chunk."""
     geometry, slots = table.geometry, PAGE // ENTRY_SIZE
-    period = geometry.chunk_ratio + 1
     first = (at - table.bat_offset) // ENTRY_SIZE
-    start, end = (slot - slot // period for slot in (first, first + slots))
-    if table.has_parent:
-        for slot in range(first, first + slots):
-            if (slot + 1) % period == 0:
-                start = min(start, slot // period * geometry.chunk_ratio)
+    start, end = geometry.blocks_before(first), geometry.blocks_before(first + slots)
+    if table.has_parent and geometry.is_bitmap(first + np.arange(slots)).any():
+        start = min(start, geometry.chunk_and_block(first)[0] * geometry.chunk_ratio)
     return Range.between(start * geometry.block_size, end * geometry.block_size)
 
 
@@ -230,9 +219,7 @@ def bitmaps_of(table: BlockTable) -> Iterator[tuple[int, int]]:
     """(chunk, byte of the file) of the sector bitmaps that a child has."""
     if not table.has_parent:
         return
-    period = table.geometry.chunk_ratio + 1
     for first, entries in table.all_entries():
-        slots = np.arange(first, first + len(entries), dtype=np.int64)
-        places = np.where((slots + 1) % period == 0, places_of(entries), 0)
+        places = np.where(table.geometry.is_bitmap(first + np.arange(len(entries))), places_of(entries), 0)
         for index in np.flatnonzero(places).tolist():
-            yield (first + index) // period, int(places[index]) * MIB
+            yield table.geometry.chunk_and_block(first + index)[0], int(places[index]) * MIB

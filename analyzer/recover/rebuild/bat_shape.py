@@ -170,14 +170,12 @@ def are_entries(values: Entries) -> bool:
 def owned_by(entries: Entries, wanted: Wanted) -> npt.NDArray[np.int64] | None:
     """Pairs (start, end) of what the entries own, sorted; None when the interleave forbids one of them."""
     slots = np.arange(len(entries), dtype=np.int64)
-    period = wanted.geometry.chunk_ratio + 1
-    is_bitmap = slots % period == wanted.geometry.chunk_ratio
+    is_bitmap = wanted.geometry.is_bitmap(slots)
     states, starts = entries & STATE_MASK, (entries >> OFFSET_SHIFT) * MIB
     if not _interleave_holds(states, entries, is_bitmap, wanted):
         return None
     owns = (states >= BlockState.FULLY_PRESENT) & (entries >= 0)
-    blocks = slots - slots // period
-    rest = wanted.geometry.size - blocks * wanted.geometry.block_size
+    rest = wanted.geometry.size - wanted.geometry.blocks_before(slots) * wanted.geometry.block_size
     size = np.where(is_bitmap, MIB, np.clip(rest, 0, wanted.geometry.block_size))
     pairs = np.column_stack((starts, starts + size))[owns]
     found: npt.NDArray[np.int64] = pairs[np.argsort(pairs[:, 0], kind="stable")]

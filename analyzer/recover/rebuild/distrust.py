@@ -103,11 +103,9 @@ def forget_absent_entries(work: RebuildWorkspace, table: BlockTable, why: Suspic
     forgotten = 0
     for first, entries in table.all_entries():
         slots = first + np.arange(len(entries), dtype=np.int64)
-        period = geometry.chunk_ratio + 1
-        blocks = slots - slots // period
-        used = (slots % period != period - 1) & (blocks < geometry.block_count)
+        blocks = geometry.blocks_in(slots)
         at = table.bat_offset + slots // _SLOTS * 512
-        lost = used & (entries == 0) & ~np.isin(at, list(why.zeros_in_log))
+        lost = (blocks >= 0) & (entries == 0) & ~np.isin(at, list(why.zeros_in_log))
         lost &= ~judgement.free.places_in(blocks * geometry.block_size)[1]
         forgotten += int(lost.sum())
         if lost.any():
@@ -144,11 +142,10 @@ def _judged(
     """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
     geometry, judgement = table.geometry, why.judgement
     slots = first + np.arange(len(entries), dtype=np.int64)
-    period, sector = geometry.chunk_ratio + 1, slots // _SLOTS - first // _SLOTS
-    blocks = slots - slots // period
+    sector, blocks = slots // _SLOTS - first // _SLOTS, geometry.blocks_in(slots)
     # A child's table goes on to the end of its last chunk; a sector bitmap that is lost is noticed by the blocks that
     # need it.
-    used = (slots % period != period - 1) & (blocks < geometry.block_count)
+    used = blocks >= 0
     zeros = (np.bincount(sector, weights=entries != 0)[sector] == 0) & used
     empty = (entries == 0) & used
     noise = (np.bincount(sector, weights=(entries & RESERVED) != 0)[sector] >= NOISE) & used

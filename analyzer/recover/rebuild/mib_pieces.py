@@ -74,9 +74,8 @@ def spread(work: RebuildWorkspace, image: Image, floor: int, votes: Votes) -> fr
     disk, file = disk[fresh], file[fresh]
     if not len(disk) or not votes.agree(zip(disk.tolist(), (file * MIB).tolist(), strict=True)):
         return frozenset()
-    slots = disk + disk // image.geometry.chunk_ratio
     places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())
-    put_entries(work, image.table, dict(zip(slots.tolist(), places, strict=True)))
+    put_entries(work, image.table, dict(zip(image.geometry.payload_slot(disk).tolist(), places, strict=True)))
     apart = f"what is placed ({plural(len(known.disk), 'piece')} in {plural(len(known.shifts), 'stretch')})"
     why = f"{apart} agrees on blocks of {block_of(known)} MiB, of which these are the rest"
     if _is_in_order(known):
@@ -102,9 +101,8 @@ def withdraw(work: RebuildWorkspace, image: Image, signs: Iterable[Sign]) -> Non
     # sign. Held by test_what_stands_in_front_of_the_first_piece_with_a_place_is_not_believed.
     first = min(found[True], default=0)
     wrong = max((place for place in found[False] if place < first), default=0)
-    slots = known.disk[known.file * MIB <= wrong]
-    unknown = dict.fromkeys((slots + slots // image.geometry.chunk_ratio).tolist(), UNKNOWN)
-    put_entries(work, image.table, unknown)
+    slots = image.geometry.payload_slot(known.disk[known.file * MIB <= wrong])
+    put_entries(work, image.table, dict.fromkeys(slots.tolist(), UNKNOWN))
 
 
 def _known(image: Image, file_size: int) -> Known:

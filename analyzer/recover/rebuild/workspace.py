@@ -140,8 +140,7 @@ def places_of(entries: Entries) -> Entries:
 def payload_entries(table: BlockTable, most: int | None = None) -> Entries:
     """The entries of all blocks of a table, or of the first so many, without those of sector bitmaps."""
     count = table.geometry.block_count if most is None else min(most, table.geometry.block_count)
-    slots = np.arange(count, dtype=np.int64)
-    slots += slots // table.geometry.chunk_ratio
+    slots = table.geometry.payload_slot(np.arange(count, dtype=np.int64))
     entries: Entries = table.entries(0, int(slots[-1]) + 1)[slots]
     return entries
 
@@ -150,9 +149,9 @@ def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
     """The blocks of the disk that these slots, sorted, speak of: for a sector bitmap's slot all of its chunk."""
     ratio, count = table.geometry.chunk_ratio, table.geometry.block_count
     for slot in slots:
-        chunk, within = divmod(slot, ratio + 1)
-        if within < ratio:
-            yield chunk * ratio + within
+        chunk, block = table.geometry.chunk_and_block(slot)
+        if block is not None:
+            yield block
         elif table.has_parent:
             yield from range(chunk * ratio, min((chunk + 1) * ratio, count))
 
