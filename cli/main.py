@@ -69,7 +69,7 @@ class _Commands(LazyGroup):
 
     lines = COMMANDS
     homes = {  # noqa: RUF012 - a table, never changed
-        "demo": "fixtures", "history": "dump", "map": "hash", "merge": "convert",
+        "apply": "changes", "demo": "fixtures", "history": "dump", "map": "hash", "merge": "convert",
         "set-parent": "repair", "undo": "repair", "unmount": "mount",
     }  # fmt: skip
 

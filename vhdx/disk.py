@@ -1,7 +1,7 @@
 """What an image and a chain have in common: a size, runs, and their bytes. And disks with ranges that are LOST."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import ChainStream, Find, Reader
+from vhdx.reader import ChainStream, Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, with_lost
 from vhdx.source import ByteSource, Closing, close_source
 
@@ -62,8 +62,9 @@ class Disk(Closing, DiskSource):
         """
         position = start
         # Place by place, as short reads are: who asks for some bytes many times over waits for no runs of the rest.
-        while self._find is not None and position < end:
-            found = self._find(position, end)
+        find = self._reader.find
+        while find is not None and position < end:
+            found = find(position, end)
             if found is None:
                 break
             position, kind, _, _ = found
@@ -88,11 +89,6 @@ class Disk(Closing, DiskSource):
     @cached_property
     def _reader(self) -> Reader:
         return Reader(self)
-
-    @cached_property
-    def _find(self) -> Find | None:
-        lookup: Callable[[], Find | None] = getattr(self, "lookup", lambda: None)
-        return lookup()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}, {self.size} bytes>"

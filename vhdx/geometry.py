@@ -31,6 +31,11 @@ class Geometry:
         return SECTORS_PER_CHUNK * self.sector_size
 
     @property
+    def bits_size(self) -> int:
+        """Bytes of a sector bitmap for each block."""
+        return self.block_size // self.sector_size // 8
+
+    @property
     def block_count(self) -> int:
         """Payload blocks; the last one may hang over the disk's end."""
         return -(-self.size // self.block_size)

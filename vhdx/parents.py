@@ -240,22 +240,19 @@ def _files_of(folder: Path, tried: _Tried, *, is_named: bool) -> list[Path]:
 
 def _match(tried: _Tried, path: Path) -> Structures | None:
     """The file, if it is one that the child accepts. One that should say and cannot is noted: it may be the parent."""
+    structures = None
     try:
         structures = tried.candidate(path)
-    except (InputOutputError, NotRegularFileError) as error:  # the latter: it was replaced since the folder was listed
-        if isinstance(error, InputOutputError):
-            tried.places.append((str(path), f"it cannot be read: {error.reason}"))
-        return None
-    try:
         if identity_of(structures) in tried.wanted:
             return structures
     except InputOutputError as error:
         tried.places.append((str(path), f"it cannot be read: {error.reason}"))
     except CorruptFileError as error:
         tried.places.append((str(path), error.finding.message))
-    except ShortReadError:  # it was cut since the folder was listed
+    except (NotRegularFileError, ShortReadError):  # it was replaced, or cut, since the folder was listed
         pass
-    tried.drop(structures)
+    if structures is not None:
+        tried.drop(structures)
     return None
 
 

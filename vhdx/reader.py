@@ -58,7 +58,8 @@ class Reader:
         self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)
 
     @cached_property
-    def _find(self) -> Find | None:
+    def find(self) -> Find | None:
+        """See `Image.lookup`; None for a disk that has none."""
         # By name, as a policy is: what is no disk of block tables has none.
         lookup: Callable[[], Find | None] = getattr(self._disk, "lookup", lambda: None)
         return lookup()
@@ -78,8 +79,8 @@ class Reader:
             upto = min(end, (granule + 1) * GRANULE)
             part = buffer[position - start : upto - start]
             plan = self.plan_for(position, len(part))
-            if plan is None and self._find is not None:
-                self._fill_by_lookup(self._find, position, part)
+            if plan is None and self.find is not None:
+                self._fill_by_lookup(self.find, position, part)
             else:
                 self._fill(plan or self._keep_plan(granule), position, part)
             position = upto
@@ -104,7 +105,7 @@ class Reader:
         """
         granule = start // GRANULE
         plan = self._plans.kept(granule)
-        if plan is None and (length > _SHORT or self._looked_up.get(granule, 0) >= _DENSE or self._find is None):
+        if plan is None and (length > _SHORT or self._looked_up.get(granule, 0) >= _DENSE or self.find is None):
             plan = self._keep_plan(granule)
         return plan
 

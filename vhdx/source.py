@@ -22,6 +22,8 @@ from vhdx.errors import (
 from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.system import files
 
+_ZEROS = bytes(1 << 16)
+
 
 class ByteSource(Protocol):
     """Bytes by position. Nothing here has a cursor, and a short read is an error."""
@@ -50,6 +52,15 @@ def read_at(source: ByteSource, offset: int, length: int) -> bytes:
     with holder.getbuffer() as buffer:
         source.read_into(offset, buffer)
     return holder.getvalue()
+
+
+def holds_something(source: ByteSource, start: int, length: int, *, unreadable: bool) -> bool:
+    """Whether any byte that the source has of a range is not zero; `unreadable` where that cannot be read."""
+    size, end = len(_ZEROS), min(start + length, source.size)
+    try:
+        return any(read_at(source, at, min(size, end - at)) != _ZEROS[: end - at] for at in range(start, end, size))
+    except VhdxError:
+        return unreadable
 
 
 def read_if_possible(source: ByteSource, offset: int, length: int) -> bytes:

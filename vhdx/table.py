@@ -23,7 +23,7 @@ from vhdx.structures.bat import (
     check_payload_entry,
     parse_bat_entry,
 )
-from vhdx.structures.constants import MAX_FILE_SIZE, SECTOR_BITMAP_SIZE
+from vhdx.structures.constants import MAX_FILE_SIZE
 
 WINDOW_SLOTS = 1 << 18
 """BAT entries that are looked at together: 2 MiB of them."""
@@ -250,7 +250,7 @@ class BlockTable:
         unread = (state >= BlockState.FULLY_PRESENT) & self._is_unread(places, sizes)
         if len(self.unreadable) and self.has_parent:
             ratio = geometry.chunk_ratio
-            share, is_partial = SECTOR_BITMAP_SIZE // ratio, state == BlockState.PARTIALLY_PRESENT
+            share, is_partial = geometry.bits_size, state == BlockState.PARTIALLY_PRESENT
             for chunk in distinct(blocks[is_partial] // ratio).tolist():
                 at = self.bat_offset + geometry.bitmap_slot(chunk) * ENTRY_SIZE
                 bits = self.bitmap_entry(chunk).file_offset + (blocks - chunk * ratio) * share

@@ -1,16 +1,15 @@
 """A restore point as a disk whose losses are LOST: chunks that are missing or damaged, and what was lost before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from analyzer.backup.errors import BackupError
 from analyzer.backup.repository.repository import Repository
 from analyzer.backup.restore import ChunkSource, PointDisk
 from analyzer.text import named_path
-from vhdx.disk import Disk, Mask, ThroughDisk
-from vhdx.errors import LostDataError, NotRescuedError, VhdxError
+from vhdx.disk import Mask, MaskedDisk
+from vhdx.errors import NotRescuedError
 from vhdx.ranges import Ranges
-from vhdx.runs import Kind, Run, RunTable, with_lost
 from vhdx.source import ByteSource
 
 _LOST_BEFORE = "it was lost already when the restore point was made"
@@ -35,15 +34,14 @@ class _Chunks(ChunkSource):
         raise LostChunkError(self.path, number * self.chunk_size, length, cause)
 
 
-class RestorePoint(ThroughDisk, Disk):
+class RestorePoint(MaskedDisk):
     """A restore point as a disk. Closing it closes nothing: the place of its repository is whoever opened that's."""
 
     def __init__(self, repository: Repository, name: str) -> None:
         """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError, PlaceError."""
         self.point = PointDisk(repository, name)
-        super().__init__(self.point)
         self.title = f"{repository.place.url}::{name}"
-        self._mask = Mask.of(Ranges.of(self.point.manifest.lost), self.size, _LOST_BEFORE)
+        super().__init__(self.point, Mask.of(Ranges.of(self.point.manifest.lost), self.point.size, _LOST_BEFORE))
         self._chunks = _Chunks(self.point.store, self.point.index, name)
 
     @property
@@ -55,16 +53,6 @@ class RestorePoint(ThroughDisk, Disk):
     def sources(self) -> Sequence[ByteSource]:
         """Its chunks."""
         return (self._chunks,)
-
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk: DATA for chunks that hold something, ZERO for others, LOST for what was lost before."""
-        return (with_lost(table, self._mask.ranges) for table in self.point.windows(start, end))
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        if run.kind is not Kind.LOST:
-            return None
-        return LostDataError(self.path, run.start, run.length, self._mask.reason)
 
     def close(self) -> None:
         """See Disk."""

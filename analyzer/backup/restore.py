@@ -1,6 +1,6 @@
 """A restore point as a disk, which every format can be made of; raw images and devices brought to its content."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -25,12 +25,13 @@ from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.beside import map_of
 from analyzer.recovery_map.commit import existing_sidecars, name_with_map
 from analyzer.recovery_map.mapfile import Status, mapfile_lines
-from vhdx.errors import VerificationError, VhdxError
+from vhdx.disk import FileDisk
+from vhdx.errors import VerificationError
 from vhdx.findings import Finding
 from vhdx.in_place import BlockDevice
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
-from vhdx.runs import Kind, Run, RunTable, merge_neighbours
+from vhdx.runs import Kind, RunTable, merge_neighbours
 from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.targets import check_target
@@ -78,19 +79,20 @@ class ChunkSource:
             position += len(part)
 
 
-class PointDisk:
-    """A restore point as a disk that can be converted (a `DiskSource`). Chunks of zeros are not read."""
+class PointDisk(FileDisk):
+    """A restore point as a disk. Chunks of zeros are not read; a chunk never changes: each is checked as it is read."""
+
+    sector_size = 512
+    # None: what was wrong when the point was made is in the manifest.
+    findings: tuple[Finding, ...] = ()
 
     def __init__(self, repository: Repository, name: str, lost: Lost = Lost.REFUSE) -> None:
         """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError. `lost` is for its chunks."""
         self.manifest = repository.manifest(name)
         self.index = repository.index(self.manifest)
         self.store = repository.chunks()
-        self.size, self.sector_size = self.manifest.size, self.manifest.logical_sector_size
-        self.chunks = ChunkSource(self.store, self.index, name, lost)
-        self.sources: Sequence[ByteSource] = (self.chunks,)
-        # None: what was wrong when the point was made is in the manifest.
-        self.findings: tuple[Finding, ...] = ()
+        self.sector_size = self.manifest.logical_sector_size
+        self.source = self.chunks = ChunkSource(self.store, self.index, name, lost)
         ends = {self.index.chunk_size, self.index.length_of(len(self.index.ids) - 1)}
         self._zeros = ids_from(repository.codec.id_of(bytes(size)) for size in ends)
 
@@ -118,13 +120,6 @@ class PointDisk:
     def chunks_with_data(self) -> Iterator[int]:
         """The numbers of the chunks that are not zeros."""
         return units_touched((table.of_kind(Kind.DATA) for table in self.windows()), self.index.chunk_size)
-
-    def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
-        """Everything can be read."""
-        return None
-
-    def require_unchanged(self) -> None:
-        """Chunks never change: each is checked when it is read."""
 
 
 def request_for(manifest: Manifest, target: Path, output: OutputFormat, options: Options) -> ImageRequest:

@@ -9,6 +9,7 @@ from analyzer.guest.layouts import exfat, gpt, ntfs
 from analyzer.judgement.bitmaps import findings_of_bitmaps, wiped_blocks
 from analyzer.text import plural
 from vhdx.findings import Finding, Severity
+from vhdx.ranges import Column
 from vhdx.source import read_at
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
 from vhdx.table import BlockTable
@@ -39,15 +40,15 @@ _ALL_SET, _ALL_WORD = 0xFF, (1 << 64) - 1
 
 def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
     """Everything about the bitmaps of partially present blocks."""
-    full = empty = 0
+    full, ratio, marks = 0, table.geometry.chunk_ratio, list[tuple[Column, npt.NDArray[np.bool_]]]()
     for chunk, blocks in table.partial_blocks():
         if any(flaw.severity is Severity.ERROR for flaw in table.flaws_of_bitmap(chunk)):  # said with the block table
             continue
         at = table.bitmap_entry(chunk).file_offset
         raw = np.frombuffer(read_at(table.source, at, SECTOR_BITMAP_SIZE), np.uint8)
-        counts = np.bitwise_count(raw.view(np.uint64)).reshape(table.geometry.chunk_ratio, -1).sum(1, np.int64)[blocks]
+        counts = np.bitwise_count(raw.view(np.uint64)).reshape(ratio, -1).sum(1, np.int64)[blocks]
         full += int(np.count_nonzero(counts == table.geometry.block_size // table.geometry.sector_size))
-        empty += int(np.count_nonzero(counts == 0))
+        marks.append((chunk * ratio + blocks, counts > 0))
         yield from _check_tail(table, chunk, blocks, raw)
         if reason := looks_like_data(raw):
             text = f"the sector bitmap of chunk {chunk} looks like the content of a disk ({reason})"
@@ -56,7 +57,8 @@ def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
                 "SBM-03", Severity.ERROR, text, at, SECTOR_BITMAP_SIZE, SECTION,
                 disk_start=start, disk_length=min(size, table.geometry.size - start),
             )  # fmt: skip
-    yield from findings_of_bitmaps(table, wiped_blocks(table))
+    yield from findings_of_bitmaps(table, wiped_blocks(table, marks))
+    empty = sum(int(np.count_nonzero(~marked)) for _, marked in marks)
     if full or empty:
         has_all, has_none = plural(full, "block", "has", "have"), plural(empty, "block", "has", "have")
         text = f"of the partially present ones {has_all} all sectors marked, and {has_none} none"

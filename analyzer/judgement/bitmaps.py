@@ -5,15 +5,17 @@ the block and its bitmap left behind; several that follow one another hardly are
 parent's, an older state. The format allows it, so that this is said, and no more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
+import numpy.typing as npt
 
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
-from vhdx.ranges import Range, Ranges
-from vhdx.source import read_at
+from vhdx.ranges import Column, Range, Ranges
+from vhdx.source import holds_something, read_at
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
 
@@ -21,16 +23,20 @@ from vhdx.table import BlockTable
 # a bad sector those of one, and a crash leaves as many as were begun at once; half a page is neither.
 _LEAST = 4
 # Bytes of blocks that are looked into: a block of noise is known by its first piece, zeros are read to their end.
-_MOST_READ, _PIECE = 1 << 28, 1 << 16
+_MOST_READ = 1 << 28
 
 
-def wiped_blocks(table: BlockTable) -> Ranges:
-    """The ranges of the disk of partially present blocks whose bits are gone.
+Marks = Iterable[tuple[Column, npt.NDArray[np.bool_]]]
+"""Partially present blocks that follow one another in the table, and which of them have any bit set."""
 
-    Costs the bits of these blocks, 1/4096 of their size; blocks are read only where bits are missing.
+
+def wiped_blocks(table: BlockTable, marks: Marks | None = None) -> Ranges:
+    """The ranges of the disk of partially present blocks whose bits are gone, by `marks` of who has read all bits.
+
+    Costs the bits of these blocks else, 1/4096 of their size; blocks are read only where bits are missing.
     """
     block, found, left = table.geometry.block_size, list[Range](), _MOST_READ
-    for run in _unmarked(table) if table.has_parent else ():
+    for run in _unmarked(_marks(table) if marks is None else marks):
         if len(run) < _LEAST:
             continue
         held = [number for number in run[: left // block + 1] if _holds_something(table, number)]
@@ -50,10 +56,17 @@ def findings_of_bitmaps(table: BlockTable, wiped: Ranges) -> Iterator[Finding]:
         yield Finding("SBM-04", Severity.WARNING, text, place, MIB, "2.4", disk_start=first, disk_length=wiped.size)
 
 
-def _unmarked(table: BlockTable) -> Iterator[list[int]]:
-    """Partially present blocks that follow one another in the table, bits of none of which are set."""
-    ratio, share = table.geometry.chunk_ratio, table.geometry.block_size // table.geometry.sector_size // 8
-    for chunk, blocks in table.partial_blocks():
+def _unmarked(marks: Marks) -> Iterator[list[int]]:
+    """Those of `marks` that follow one another without any bit."""
+    for blocks, marked in marks:
+        for is_marked, run in groupby(zip(blocks.tolist(), marked.tolist(), strict=True), key=itemgetter(1)):
+            if not is_marked:
+                yield [number for number, _ in run]
+
+
+def _marks(table: BlockTable) -> Marks:
+    share = table.geometry.bits_size
+    for chunk, blocks in table.partial_blocks() if table.has_parent else ():
         if any(flaw.severity is Severity.ERROR for flaw in table.flaws_of_bitmap(chunk)):
             continue
         first, count = int(blocks[0]), int(blocks[-1] - blocks[0]) + 1
@@ -62,15 +75,9 @@ def _unmarked(table: BlockTable) -> Iterator[list[int]]:
         except VhdxError:
             continue
         marked = np.frombuffer(raw, np.uint8).reshape(count, share).max(axis=1)[blocks - first] > 0
-        pairs = zip(blocks.tolist(), np.asarray(marked).tolist(), strict=True)
-        for is_marked, run in groupby(pairs, key=lambda pair: pair[1]):
-            if not is_marked:
-                yield [chunk * ratio + number for number, _ in run]
+        yield chunk * table.geometry.chunk_ratio + blocks, np.asarray(marked)
 
 
 def _holds_something(table: BlockTable, number: int) -> bool:
-    start, end = table.payload_entry(number).file_offset, table.geometry.bytes_of_block(number)
-    try:
-        return any(any(read_at(table.source, start + at, min(_PIECE, end - at))) for at in range(0, end, _PIECE))
-    except VhdxError:  # what cannot be read is lost by itself
-        return False
+    start, length = table.payload_entry(number).file_offset, table.geometry.bytes_of_block(number)
+    return holds_something(table.source, start, length, unreadable=False)  # what cannot be is lost by itself

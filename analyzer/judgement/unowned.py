@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.errors import VhdxError
 from vhdx.ranges import Range, Ranges
-from vhdx.source import ByteSource, extents_of, read_at
+from vhdx.source import extents_of, holds_something
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 from vhdx.table import BlockTable
 
@@ -17,10 +16,8 @@ MOST_READ = 1 << 16
 keeps as holes is not read at all."""
 # In one free stretch: a file of zeros of terabytes would otherwise give a place for each MiB.
 _MOST_STARTS = 1 << 16
-_PIECE = 1 << 16
 # A terabyte of file at a time: a log may claim 128 TiB, and temporary arrays must not grow with that.
 _WINDOW = 1 << 20
-_ZEROS = bytes(_PIECE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +90,7 @@ def unowned_in(table: BlockTable, looked_at: Callable[[int], None] = lambda _: N
     held, budget = [], MOST_READ
     for part in stored:
         for mib in range(part.start, part.start + min(part.length, budget)):
-            held += [Range(mib, 1)] * _holds_something(table.source, mib * MIB)
+            held += [Range(mib, 1)] * holds_something(table.source, mib * MIB, MIB, unreadable=True)
             looked_at(MIB)
         budget = max(0, budget - part.length)
     return Unowned(free, Ranges.of(held), stored.size <= MOST_READ)
-
-
-def _holds_something(source: ByteSource, at: int) -> bool:
-    """Whether a MiB of the file is other than zeros; one that cannot be read may be."""
-    try:
-        return any(read_at(source, start, _PIECE) != _ZEROS for start in range(at, at + MIB, _PIECE))
-    except VhdxError:
-        return True

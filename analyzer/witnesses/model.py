@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -181,16 +181,12 @@ def joined(claims: Iterable[Claims]) -> Claims:
     """What several volumes say, together."""
     parts = [Claims(NO_STATEMENTS, Extents.of(()), Extents.of(())), *claims]
     return Claims(
-        _statements(one.metadata for one in parts),
-        _extents(one.ends for one in parts),
-        _extents(one.contents for one in parts),
-        _statements(one.names for one in parts),
+        Statements(*_columns(one.metadata for one in parts)),
+        Extents(*_columns(one.ends for one in parts)),
+        Extents(*_columns(one.contents for one in parts)),
+        Statements(*_columns(one.names for one in parts)),
     )
 
 
-def _statements(parts: Iterable[Statements]) -> Statements:
-    return Statements(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _extents(parts: Iterable[Extents]) -> Extents:
-    return Extents(*map(np.concatenate, zip(*parts, strict=True)))
+def _columns(parts: Iterable[Statements | Extents]) -> Iterator[npt.NDArray[Any]]:
+    return map(np.concatenate, zip(*parts, strict=True))

@@ -28,7 +28,7 @@ from cli.options.jobs import JobOptions, job_options
 from cli.options.repository import (
     has_rate,
     lock_of,
-    losses,
+    loss,
     point_lines,
     rate_option,
     repository_argument,
@@ -129,7 +129,8 @@ def command(
         payload = {"repository": kept.place.url, "points": points, "errors": errors, "failed": not_made}
         output.emit("backup create", payload | ({"planned": planned} if dry_run else {}))
     lossy = [manifest for manifest in points if manifest.lost]
-    for line in (*map(_loss, lossy), *_failure_lines(failed, len(leaves))):  # at the end, where it is seen
+    lost = (f"warning: {loss(one.name, len(one.lost), one.lost_bytes)}" for one in lossy)
+    for line in (*lost, *_failure_lines(failed, len(leaves))):  # at the end, where it is seen
         say(safe(line))
     # the worst, so that one disk of many that failed is noticed
     return max([int(bool(errors or lossy)), *(answer.code for _, answer in failed)])
@@ -196,11 +197,6 @@ def _tell_plan(plan: _Made) -> None:
     names = ", ".join(map(safe, plan.names))
     full = f", in full, because {safe(plan.read_in_full)}" if plan.read_in_full else ""
     output.emit_sentences([f"{names}: would be made; {size(plan.work)} to read{full}"])
-
-
-def _loss(one: Manifest) -> str:
-    held = losses(len(one.lost), one.lost_bytes)
-    return f"warning: {one.name}: {held} of the disk are LOST: zeros where it is restored, with a map of them"
 
 
 def _why(answer: Answer) -> str:

@@ -72,10 +72,9 @@ def show_command(repository: str, name: str) -> None:
     """
     kept = repository_of(repository)
     manifest = kept.manifest(point_named(kept, name))
-    if output.is_json():
-        output.emit("backup show", {"repository": kept.place.url, "point": manifest})
-    else:
-        click.echo(f"{manifest.name}\n{facts(_facts(manifest), line_width())}")
+    payload = {"repository": kept.place.url, "point": manifest}
+    lines = [manifest.name, facts(_facts(manifest), line_width())]
+    output.answer("backup show", payload, lines, emitted=output.emit_lines)
 
 
 def _facts(manifest: Manifest) -> list[tuple[str, str]]:

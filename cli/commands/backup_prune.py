@@ -15,13 +15,13 @@ from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
 from analyzer.backup.repository.repository import Repository, read_settings
 from analyzer.backup.storage.storage import Entry
-from analyzer.backup.verify import Depth, Losses, Problem, Scope, Traces, Verification, verify
+from analyzer.backup.verify import Depth, Problem, Scope, Traces, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import DURATION, Number, json_option
 from cli.options.repository import (
     lock_of,
-    losses,
+    loss,
     place_of,
     rate_option,
     repository_argument,
@@ -134,7 +134,8 @@ def verify_command(repository: str, percent: float | None, time_box: float | Non
     held, scope = _holding(kept, scope)
     with held, counter("verifying") as update:
         verdict = verify(kept, scope, update)
-    lines = [*map(_loss, verdict.losses), *map(_problem, verdict.problems), _summary(verdict)]
+    losses = (loss(one.point, one.ranges, one.bytes) for one in verdict.losses)
+    lines = [*losses, *map(_problem, verdict.problems), _summary(verdict)]
     if any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
         healed = "chunks come back with the next `vhdx backup create` of a disk that still holds their content"
         lines.append(f"{healed} (for the point of an older layer add --checkpoints)")
@@ -156,11 +157,6 @@ def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManag
         problem = safe(f"{error.url}: {error.reason}")
         say(f"note: {problem}; what is read is not remembered, and what is bad not set aside")
         return looking
-
-
-def _loss(one: Losses) -> str:
-    held = losses(one.ranges, one.bytes)
-    return f"{safe(one.point)}: {held} of its disk were LOST when it was made: zeros where it is restored"
 
 
 def _problem(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""`vhdx changes`."""
+"""`vhdx changes` and `vhdx apply`."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -9,13 +9,26 @@ from typing import Any
 import click
 
 from analyzer.address.state import State
+from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import Verify
+from analyzer.diff.delta.delta import Delta, PatchedDisk, plan_application
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_changes, with_bitmap
 from analyzer.diff.ranges import UNIT, Change, ChangeTable
 from cli import output
 from cli.options.address import DiskOptions, disk_options
-from cli.options.common import BYTE_SIZE, choice, force_option, grouped, json_option, option, refuse_stdout
+from cli.options.common import (
+    BYTE_SIZE,
+    FILE_PATH,
+    choice,
+    force_option,
+    grouped,
+    json_option,
+    option,
+    output_argument,
+    refuse_stdout,
+)
+from cli.options.output import OutputOptions, output_options, report, report_plan
 from cli.options.states import comparison_facts, findings_of, opened_by_map, opened_with_warnings, state_to_plain
 from cli.progress import progress
 from cli.text import exact_size, facts, plural, safe, size
@@ -205,3 +218,38 @@ def _difference(totals: Totals) -> str:
         return "in nothing"
     kinds = ", ".join(f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.bytes.items() if count)
     return f"{plural(totals.ranges, 'range')}, {exact_size(totals.changed_bytes)}: {kinds}"
+
+
+@click.command("apply")
+@click.argument("delta", type=FILE_PATH)
+@click.argument("base")
+@output_argument
+@click.option("--dry-run", is_flag=True, help="Check the base, say what would be written, with sizes; write nothing.")
+@output_options(block_size="that of the new state")
+@disk_options
+@json_option
+def apply_command(delta: Path, base: str, out: Path, dry_run: bool, image: OutputOptions, where: DiskOptions) -> None:
+    """Apply a delta that `vhdx changes --export` wrote to the state it was made from: write the new state.
+
+    BASE is the old state: LEAF, LEAF@N, a raw image, a block device, REPO::POINT, or nbd://, as for `vhdx changes`. All
+    of it is read first, and any other base is refused before anything is written. BASE and DELTA are never changed: OUT
+    is a whole image, written as OUT.part, flushed, verified, then renamed.
+
+    \b
+    Examples:
+      vhdx changes --export friday.delta vm.avhdx@0 vm.avhdx
+      vhdx apply friday.delta vm.vhdx friday.vhdx
+      vhdx apply friday.delta old.raw new.raw
+    """
+    refuse_stdout(out)
+    out, form, options = image.for_target(out, Path(base))
+    with Delta(delta) as opened_delta, opened_with_warnings(base, where) as state:
+        header = opened_delta.header
+        with progress("checking the base", header.old_size + header.new_size) as update:
+            plan = plan_application(opened_delta, state, out, form, options, update)
+        if dry_run:
+            report_plan("apply", plan, state.disk.findings)
+            return
+        with progress("writing", plan.work) as update:
+            outcome = run_conversion(plan, PatchedDisk(state.disk, opened_delta), update)
+        report("apply", outcome)

@@ -111,12 +111,10 @@ def _states(state: State) -> Iterator[tuple[str, Disk]]:
 def _announce(folder: Path, root: FixedFolder) -> None:
     """Say what is there now."""
     names = [*root.names()]
-    if output.is_json():
-        entries = [{"name": name, "path": folder / name} for name in names]
-        output.emit("mount", {"folder": folder, "entries": entries})
-    else:
-        click.echo(f"{safe(folder)}: {safe(listed(names))} ({plural(len(names), 'entry')}), read-only")
-        click.echo(f"`vhdx unmount {safe(folder)}` or Ctrl-C ends this")
+    payload = {"folder": folder, "entries": [{"name": name, "path": folder / name} for name in names]}
+    what = f"{safe(folder)}: {safe(listed(names))} ({plural(len(names), 'entry')}), read-only"
+    lines = [what, f"`vhdx unmount {safe(folder)}` or Ctrl-C ends this"]
+    output.answer("mount", payload, lines, emitted=output.emit_lines)
     sys.stdout.flush()  # whoever waits for it is not kept waiting by a buffer
 
 

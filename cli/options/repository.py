@@ -131,6 +131,12 @@ def losses(ranges: int, bytes_: int) -> str:
     return f"{size(bytes_)} in {plural(ranges, 'range')}"
 
 
+def loss(point: str, ranges: int, bytes_: int) -> str:
+    """What is to be said of a restore point of a disk of which ranges were lost."""
+    held = f"{safe(point)}: {losses(ranges, bytes_)} of its disk were LOST when it was made"
+    return f"{held}: zeros where it is restored, with a map of them"
+
+
 def warn_of_damaged(names: Iterable[str]) -> None:
     """Warn of restore points whose manifest cannot be read."""
     for name in names:

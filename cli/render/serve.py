@@ -13,10 +13,8 @@ Served = tuple[Export, ServedAs]
 
 def announce(served: Sequence[Served]) -> None:
     """Say where the exports are, and how the first of them is used."""
-    if output.is_json():
-        output.emit("serve", {"exports": [_plain(export, disk) for export, disk in served]})
-    else:
-        output.emit_lines(_lines(served))
+    payload = {"exports": [_plain(export, disk) for export, disk in served]}
+    output.answer("serve", payload, _lines(served), emitted=output.emit_lines)
 
 
 def _plain(export: Export, disk: ServedAs) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from analyzer.backup.errors import MissingObjectError, PlaceError, UnreadableObjectError
@@ -39,26 +39,22 @@ class LocalPlace:
 
     def write(self, name: str, data: Data) -> None:
         """Make or replace an object, whole or not at all; durable when it returns."""
-        part = self.begin(name, data)
-        try:
-            with self._doing("write", name):
-                self._flush([part])
-                files.rename(part, self._path(name))
-        finally:
-            files.remove(part)  # where it has its name it is there no more
-        files.flush_folder(part.parent)
+        self._put(name, data, "write", files.rename)
 
     def create(self, name: str, data: Data) -> bool:
         """Make an object unless it is there: False then."""
-        part, made = self.begin(name, data), False
+        return bool(self._put(name, data, "create", files.name_new))
+
+    def _put(self, name: str, data: Data, action: str, give_name: Callable[[Path, Path], bool | None]) -> bool | None:
+        part = self.begin(name, data)
         try:
-            with self._doing("create", name):
+            with self._doing(action, name):
                 self._flush([part])
-                made = files.name_new(part, self._path(name))
+                named = give_name(part, self._path(name))
         finally:
-            files.remove(part)
+            files.remove(part)  # where it has its name it is there no more
         files.flush_folder(part.parent)
-        return made
+        return named
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None when it is not there."""

@@ -27,14 +27,12 @@ class KeepingTarget(Target):
     Devices are not made: a file of the disk would open a device of this machine.
     """
 
+    names: type[Names] = FaithfulNames
+
     @property
     def keeping(self) -> KeepingDestination:
         """See Destination."""
         return self
-
-    def names(self) -> Names:
-        """See Destination."""
-        return FaithfulNames()
 
     def make_link(self, parts: Parts, kept: Kept) -> bool:
         """See Destination."""

@@ -38,6 +38,8 @@ _TYPES = {stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_
 class TarArchive:
     """See Destination. Use it in a `with` statement: after an error the archive has no end, and is not whole."""
 
+    names: type[Names] = FaithfulNames
+
     @property
     def keeping(self) -> KeepingDestination:
         """See Destination."""
@@ -63,10 +65,6 @@ class TarArchive:
         if kind is not None:
             self._written.write = len  # the library writes what it holds, whenever it ends
         self._tar.close()
-
-    def names(self) -> Names:
-        """See Destination."""
-        return FaithfulNames()
 
     def make_folder(self, parts: Parts, kept: Kept) -> None:
         """See Destination."""

@@ -44,9 +44,8 @@ class Destination(Protocol):
         """Itself, where it takes what a file system of Unix keeps: links, modes, owners, extended attributes."""
         ...
 
-    def names(self) -> Names:
-        """The names of one folder."""
-        ...
+    names: type[Names]
+    """The names of one folder."""
 
     def make_folder(self, parts: Parts, kept: Kept) -> None:
         """Make a folder, and those above it."""
@@ -84,6 +83,9 @@ class ExistsError(OutputError):
 class Target:
     """A folder, and the one below it that is being filled. Use it in a `with` statement."""
 
+    names: type[Names] = Names
+    """Safe on every system."""
+
     def __init__(self, root: Path, existing: Existing, sources: Sequence[Path] = ()) -> None:
         """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
         self._sources = {file_identity(source) for source in sources}
@@ -107,10 +109,6 @@ class Target:
     def keeping(self) -> KeepingDestination | None:
         """See Destination: a link could lead anywhere."""
         return None
-
-    def names(self) -> Names:
-        """See Destination: safe on every system."""
-        return Names()
 
     def make_folder(self, parts: Parts, kept: Kept) -> None:  # noqa: ARG002 - see Destination
         """Make a folder, and those above it; raises OutputError where a link or a file is in the way."""

@@ -125,22 +125,12 @@ class ExtInode:
         self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
     ) -> Iterator[tuple[int, Sequence[int]]]:
         """Numbers of blocks that follow one another in the file, and which of the file the first of them is."""
-        per = block // 4
         yield 0, _POINTERS.unpack(self.map)[:_DIRECT]
-        waiting, seen, end = self._trees(per), {0}, self._blocks(block)
-        while waiting and len(seen) <= _MOST_NODES:  # a block of numbers may name itself
-            at, depth, first = waiting.pop()
-            if at in seen or first >= end:
-                continue
-            seen.add(at)
-            nodes.append(at * block)
-            raw = (read(at * block, block) or b"").ljust(block, b"\0")
-            found = struct.unpack_from(f"<{per}I", raw)
-            if depth == 1:
-                yield first, found
-            else:
-                step = per ** (depth - 1)
-                waiting += [(found[n], depth - 1, first + n * step) for n in reversed(range(per)) if found[n]]
+        for at, depth, first, is_again in self._blocks_of_numbers(block, read):
+            if not is_again:
+                nodes.append(at * block)
+                if depth == 1:
+                    yield first, _numbers_in(read(at * block, block), block)
 
     def has_circle(self, block: int, read: Callable[[int, int], bytes | None]) -> bool:
         """Whether a block of numbers is twice in its tree, as in no healthy one: who walks that comes to no end.
@@ -149,20 +139,23 @@ class ExtInode:
         """
         if self.mode >> _KIND_SHIFT not in _MAPPED or self.flags & (InodeFlag.EXTENTS | InodeFlag.INLINE):
             return False
+        return any(is_again for *_, is_again in self._blocks_of_numbers(block, read))
+
+    def _blocks_of_numbers(
+        self, block: int, read: Callable[[int, int], bytes | None]
+    ) -> Iterator[tuple[int, int, int, bool]]:
+        """Each block of numbers, its depth, the first block of the file in it, and whether it was there already."""
         per, seen = block // 4, set[int]()
         waiting, end = self._trees(per), self._blocks(block)
-        while waiting and len(seen) <= _MOST_NODES:
+        while waiting and len(seen) <= _MOST_NODES:  # a block of numbers may name itself
             at, depth, first = waiting.pop()
             if not at or first >= end:
                 continue
-            if at in seen:
-                return True
-            seen.add(at)
-            if depth > 1:
-                found = struct.unpack(f"<{per}I", (read(at * block, block) or b"").ljust(block, b"\0"))
-                step = per ** (depth - 1)
+            yield at, depth, first, at in seen
+            if depth > 1 and at not in seen:
+                found, step = _numbers_in(read(at * block, block), block), per ** (depth - 1)
                 waiting += [(found[n], depth - 1, first + n * step) for n in reversed(range(per)) if found[n]]
-        return False
+            seen.add(at)
 
     def _trees(self, per: int) -> list[tuple[int, int, int]]:
         """The block at the top of each tree, how deep that is, and the first block of the file in it; deepest first."""
@@ -173,6 +166,10 @@ class ExtInode:
     def _blocks(self, block: int) -> int:
         """Blocks of the file, by its size."""
         return -(-(self.size if self.is_regular else self.low_size) // block)
+
+
+def _numbers_in(raw: bytes | None, block: int) -> tuple[int, ...]:
+    return struct.unpack(f"<{block // 4}I", (raw or b"").ljust(block, b"\0"))
 
 
 def _stretches_of(numbers: Sequence[int], first: int, block: int) -> Iterator[tuple[int, int, int]]:
@@ -222,9 +219,14 @@ def inode_holds(raw: bytes, number: int, seed: int) -> bool:
 
 def directory_holds(block: bytes, number: int, generation: int, seed: int) -> bool:
     """Whether a block of entries is the first of the directory in this inode, by its own name and its checksum."""
+    return block.startswith(number.to_bytes(4, "little")) and bool(_tail_holds(block, number, generation, seed))
+
+
+def _tail_holds(block: bytes, number: int, generation: int, seed: int) -> bool | None:
+    """Whether the checksum at the end of a block of entries is right; None where it has none."""
     *fields, checksum = _TAIL.unpack_from(block, len(block) - _TAIL.size)
-    if not block.startswith(number.to_bytes(4, "little")) or tuple(fields) != _TAIL_FIELDS:
-        return False
+    if tuple(fields) != _TAIL_FIELDS:
+        return None
     before = _seed(number, generation.to_bytes(4, "little"), seed)
     return sums_to(checksum.to_bytes(4, "little"), block[: -_TAIL.size], before)
 
@@ -269,11 +271,8 @@ def directory_block_holds(block: bytes, number: int, generation: int, seed: int 
 
     `seed` None: of a volume without checksums. Blocks of an index have theirs elsewhere, which is not looked at.
     """
-    *fields, checksum = _TAIL.unpack_from(block, len(block) - _TAIL.size)
-    if seed is not None and tuple(fields) == _TAIL_FIELDS:
-        before = _seed(number, generation.to_bytes(4, "little"), seed)
-        return sums_to(checksum.to_bytes(4, "little"), block[: -_TAIL.size], before)
-    return _is_filled(block)
+    holds = _tail_holds(block, number, generation, seed) if seed is not None else None
+    return _is_filled(block) if holds is None else holds
 
 
 def node_holds(block: bytes, number: int, generation: int, seed: int | None) -> bool:

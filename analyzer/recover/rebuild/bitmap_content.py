@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from analyzer.judgement.unowned import unowned_in
-from analyzer.recover.rebuild.bitmap_parts import UNIT, Part, described, named, parts_of, share_of
+from analyzer.recover.rebuild.bitmap_parts import UNIT, Part, described, named, parts_of
 from analyzer.recover.rebuild.workspace import (
     Certainty,
     RebuildWorkspace,
@@ -50,7 +50,7 @@ def _standing(work: RebuildWorkspace, table: BlockTable, blocks: list[int]) -> i
     A bitmap of other blocks lacks some of it, and what is no bitmap has bits behind the disk's end, or everywhere.
     """
     geometry, now = table.geometry, replace(table, source=work.view)
-    share, first = share_of(table), blocks[0] // geometry.chunk_ratio * geometry.chunk_ratio
+    share, first = geometry.bits_size, blocks[0] // geometry.chunk_ratio * geometry.chunk_ratio
     end = min(geometry.chunk_ratio, geometry.block_count - first) * share
     places = {block: now.payload_entry(block).file_offset for block in blocks[:_MOST_COMPARED]}
     held = {
@@ -77,7 +77,7 @@ def from_content(work: RebuildWorkspace, table: BlockTable, parts: list[Part]) -
         begin = part.place - table.bitmap_entry(part.blocks[0] // table.geometry.chunk_ratio).file_offset
         bits = bytearray(work.read(part.place, UNIT))
         for block, sectors in zip(part.blocks, described(table, part.place - begin, part), strict=True):
-            first = max(0, block % table.geometry.chunk_ratio * share_of(table) - begin)
+            first = max(0, block % table.geometry.chunk_ratio * table.geometry.bits_size - begin)
             made = bits_of(work.view, sectors, table.geometry.sector_size) if held.touches(sectors) else b""
             bits[first : first + len(made)] = made
         work.patch((part.place, bytes(bits)))

@@ -96,7 +96,7 @@ def _known_bitmap(table: BlockTable, chunk: int) -> int | None:
 def _bits(work: RebuildWorkspace, table: BlockTable, place: int, blocks: list[int]) -> dict[int, bytes]:
     """What a bitmap has for each of the blocks that have anything in it, and not everything."""
     raw = read_if_possible(work.view, place, SECTOR_BITMAP_SIZE)
-    share = SECTOR_BITMAP_SIZE // table.geometry.chunk_ratio
+    share = table.geometry.bits_size
     starts = ((block, block % table.geometry.chunk_ratio * share) for block in blocks)
     found = {block: raw[start : start + share] for block, start in starts}
     return {block: bits for block, bits in found.items() if any(bits) and bits.count(0xFF) < share}

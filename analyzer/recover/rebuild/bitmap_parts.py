@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import groupby
+from operator import itemgetter
 
 from analyzer.text import listed, plural
 from vhdx.ranges import Range
-from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.table import BlockTable
 
 UNIT = 512
@@ -26,19 +25,15 @@ class Part:
 
 def partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:
     """Chunks that have partially present blocks, with these, sorted."""
-    geometry = table.geometry
-    ratio = geometry.chunk_ratio
-    for chunk in range(min(geometry.chunk_count, _MOST_BITMAPS)):
-        first, last = chunk * ratio, min((chunk + 1) * ratio, geometry.block_count)
-        states = table.entries(geometry.payload_slot(first), last - first) & STATE_MASK
-        blocks = (first + np.flatnonzero(states == BlockState.PARTIALLY_PRESENT)).tolist()
-        if blocks:
-            yield chunk, blocks
+    ratio = table.geometry.chunk_ratio
+    for chunk, parts in groupby(table.partial_blocks(), key=itemgetter(0)):
+        if chunk < _MOST_BITMAPS:
+            yield chunk, [chunk * ratio + number for _, numbers in parts for number in numbers.tolist()]
 
 
 def parts_of(table: BlockTable, place: int, blocks: list[int]) -> Iterator[Part]:
     """The parts of the bitmap at byte `place` of the file that describe these blocks, sorted."""
-    share = share_of(table)
+    share = table.geometry.bits_size
     parts: dict[int, list[int]] = {}
     for block in blocks:
         start = block % table.geometry.chunk_ratio * share
@@ -47,14 +42,9 @@ def parts_of(table: BlockTable, place: int, blocks: list[int]) -> Iterator[Part]
     yield from (Part(place + number * UNIT, tuple(under)) for number, under in sorted(parts.items()))
 
 
-def share_of(table: BlockTable) -> int:
-    """Bytes of a bitmap for each block."""
-    return table.geometry.block_size // table.geometry.sector_size // 8
-
-
 def described(table: BlockTable, place: int, part: Part) -> Iterator[Range]:
     """Where the sectors that a part describes are in the file, a range for each of its blocks."""
-    share, per_byte = share_of(table), 8 * table.geometry.sector_size
+    share, per_byte = table.geometry.bits_size, 8 * table.geometry.sector_size
     begin = part.place - place
     for block in part.blocks:
         start = block % table.geometry.chunk_ratio * share

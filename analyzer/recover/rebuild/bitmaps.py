@@ -14,10 +14,9 @@ from analyzer.recover.rebuild.workspace import (
     places_of,
     put_entries,
 )
-from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.ranges import Range
-from vhdx.source import ByteSource, read_at, read_if_possible
+from vhdx.source import holds_something, read_if_possible
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.table import WINDOW_SLOTS, BlockTable
@@ -29,8 +28,6 @@ _MOST_READ = 1 << 32
 # edges. Limit: a guest that writes single sectors at random makes a bitmap that looks like noise, and loses it.
 # So many different bytes in one part are no bitmap: guests write in clusters, noise has some 220.
 _VALUES_OF_NOISE = 128
-_PIECE = 1 << 16
-_ZEROS = bytes(_PIECE)
 _TREATED = {
     BitmapPolicy.WHOLE: "they are taken whole, as asked for",
     BitmapPolicy.PARENT: "they are left to the parent, as asked for",
@@ -52,16 +49,8 @@ def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
             elif content and not any(content) and budget > 0:
                 ranges = list(described(table, entry.file_offset, part))
                 budget -= sum(one.length for one in ranges)
-                if any(_holds_something(work.view, *one) for one in ranges):
+                if any(holds_something(work.view, *one, unreadable=False) for one in ranges):
                     yield part
-
-
-def _holds_something(source: ByteSource, start: int, length: int) -> bool:
-    try:
-        end = min(start + length, source.size)
-        return any(read_at(source, at, min(_PIECE, end - at)) != _ZEROS[: end - at] for at in range(start, end, _PIECE))
-    except VhdxError:
-        return False
 
 
 def rebuild_bitmaps(work: RebuildWorkspace, image: Image, policy: BitmapPolicy) -> None:

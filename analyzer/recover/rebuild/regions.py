@@ -12,7 +12,7 @@ from vhdx.errors import VhdxError
 from vhdx.geometry import Geometry
 from vhdx.parsed import Parsed
 from vhdx.ranges import Range, Ranges
-from vhdx.source import ByteSource, read_at
+from vhdx.source import ByteSource, holds_something, read_at
 from vhdx.structures.constants import (
     LOG_SECTOR_SIZE,
     METADATA_TABLE_SIZE,
@@ -116,7 +116,7 @@ def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     known = Ranges.of([Range(metadata, MIB), Range(header.log_offset, header.log_length)])
     free = [at for at in places if not known.touches(Range(at, 1))]
     wanted = wanted_of(parameters, known)
-    holds = (any(read_at(work.view, at, min(MIB, work.view.size - at))) for at in free)
+    holds = (holds_something(work.view, at, MIB, unreadable=True) for at in free)
     if len(free) * MIB < wanted.length or any(holds):
         return False
     at = work.behind

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from analyzer.guest.layouts import ext, ntfs
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_header
-from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
+from analyzer.guest.layouts.partitions import Scheme, partitions_of
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE, places_to_look
 from analyzer.recover.rebuild.metadata import METADATA_LOST
 from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_metadata, write_regions
@@ -124,14 +124,11 @@ def _claims_of(front: bytes, at: int) -> Iterator[_SizeClaim]:
 
 
 def _claims_of_headers(front: bytes, at: int) -> Iterator[_SizeClaim]:
-    ends = ((part.end, "the last partition of the MBR") for part in _partitions(front) if part.scheme is Scheme.MBR)
+    parts = partitions_of(lambda start, length: front[start : start + length], len(front), [_USUAL_SECTOR])
+    ends = ((part.end, "the last partition of the MBR") for part in parts if part.scheme is Scheme.MBR)
     for size, what in (*sizes_of(front), *ends):
         why = f"{what} at byte {at} of the file ends there"
         yield _SizeClaim(exact=False, size=_whole(size), sector=_USUAL_SECTOR, why=why)
-
-
-def _partitions(front: bytes) -> tuple[Partition, ...]:
-    return partitions_of(lambda start, length: front[start : start + length], len(front), [_USUAL_SECTOR])
 
 
 def _claims_of_end(source: ByteSource, at: int) -> Iterator[_SizeClaim]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from analyzer.check.result import Checked, all_findings, tally, worst_first
-from analyzer.examine.describe import ImageDescription, LayerDescription, facts_of
+from analyzer.examine.describe import LayerDescription, facts_of
 from analyzer.examine.dump import Record
 from analyzer.remedies import next_step
 from analyzer.report.findings.documents import section_of, windows_of
@@ -195,7 +195,10 @@ def _file(part: FilePart) -> Html:
     layer = Html() if part.layer is None else element("span", f"layer {part.layer} ", class_="muted")
     title = element("summary", layer, part.path.name)
     body = [element("p", part.path, class_="path")]
-    body.append(_description(part.image) if part.image else element("p", "The file cannot be opened as a whole."))
+    if part.image:
+        body.append(facts((*facts_of(part.image), ("damaged blocks", part.image.damaged_blocks or ""))))
+    else:
+        body.append(element("p", "The file cannot be opened as a whole."))
     for structure in part.structures:
         found = [] if structure.error else list(_tables(structure.name, structure.records))
         said = element("p", structure.error, class_="lost") if structure.error else element("p", "None.")
@@ -203,10 +206,6 @@ def _file(part: FilePart) -> Html:
     if not part.structures:
         body.append(element("p", "Its structures are left out of this page; `vhdx dump FILE` shows them."))
     return element("details", title, *body, class_="structures")
-
-
-def _description(image: ImageDescription) -> Html:
-    return facts((*facts_of(image), ("damaged blocks", image.damaged_blocks or "")))
 
 
 def _tables(name: str, records: Iterable[Record]) -> Iterator[Html]:
