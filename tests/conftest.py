@@ -14,8 +14,9 @@ from tests.support.command_line import built, chain, damaged, vhdx_command
 from tests.support.corpus_files import CORPUS, Corpus
 from tests.support.peer_tools import PEERS_REQUIRED, missing_peer
 from tests.support.readers import Readers
+from tests.support.small_volume import small_volume
 
-__all__ = ["built", "chain", "damaged", "vhdx_command"]
+__all__ = ["built", "chain", "damaged", "small_volume", "vhdx_command"]
 
 settings.register_profile(
     "dev", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

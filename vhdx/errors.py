@@ -352,8 +352,8 @@ class MergeStoppedError(VhdxError):
 class FileSystemFullError(OutputError):
     """The target's file system takes no more."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "the file system is full", "make room or name a target on another disk")
+    def __init__(self, path: Path, advice: str = "make room or name a target on another disk") -> None:
+        super().__init__(path, "the file system is full", advice)
 
 
 class VerificationError(VhdxError):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from analyzer.compact.free import VolumeSpace
+from vhdx.structures.constants import MIB
 
 
 class Fate(Enum):
@@ -58,6 +59,11 @@ class CompactPlan:
     def moved_bytes(self) -> int:
         """What is copied within the file."""
         return sum(move.length for step in self.moves for move in step)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Room that the host may have to find: what blocks move to may be holes, and so may the log."""
+        return self.moved_bytes + MIB
 
     @property
     def work(self) -> int:

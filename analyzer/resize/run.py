@@ -1,5 +1,6 @@
 """Another size: of a file in its place, or of a disk that is written as a new one."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from analyzer.merge.plan import require_sound
 from analyzer.resize.plan import Pieces, ResizePlan
 from vhdx.disk import DiskSource
 from vhdx.edit.editor import Editor, tidy
-from vhdx.edit.resizing import grow, shrink
+from vhdx.edit.resizing import grow, needed_slots, shrink
 from vhdx.errors import OutputError
+from vhdx.geometry import bat_region_size
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image
 from vhdx.ranges import Range
 from vhdx.source import MemorySource
 from vhdx.structures.bat import BlockState
+from vhdx.structures.constants import MIB
 
 
 def require_resizable(image: Image) -> None:
@@ -53,6 +56,15 @@ def run_resize(
                 shrink(editor, plan.size)
             editor.end(editor.clear_free())
         return medium.size
+
+
+def needed_bytes(image: Image, plan: ResizePlan) -> int:
+    """Room that the host may have to find for a change in place: a larger table, new blocks, and its log."""
+    size, new = image.geometry.block_size, replace(image.geometry, size=plan.size)
+    table = bat_region_size(needed_slots(new, has_parent=image.has_parent))
+    blocks = {part.start // size for start, data in plan.pieces for part in _by_block(Range(start, len(data)), size)}
+    added = new.block_count - image.geometry.block_count if image.parameters.is_fixed else len(blocks)
+    return table * (table > image.table.bat_length) + max(0, added) * size + MIB
 
 
 def write_pieces(editor: Editor, pieces: Pieces) -> None:

@@ -18,9 +18,9 @@ from analyzer.compact.plan import plan_compaction
 from analyzer.compact.run import run_compaction
 from analyzer.merge.family import children_beside
 from cli import output
-from cli.errors import complain, when_interrupted
+from cli.errors import complain
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
-from cli.options.chain import ChainOptions, open_leaf
+from cli.options.chain import ChainOptions, changing, open_leaf
 from cli.options.common import FILE_PATH, choice, expand_patterns, grouped, json_option, option, refuse_stdout
 from cli.options.output import CloneOptions, output_options, write_disk
 from cli.progress import progress
@@ -180,8 +180,7 @@ def _compacted(path: Path, asked: _Compacting, least: float, where: ChainOptions
         why = ("too little would be saved" if plan.saved else "nothing to save") if too_little else ""
         if is_dry:
             return _Done(path=path, plan=plan, skipped=why)
-        kept = f"{path} is whole; run the same command again, and it goes on"
-        with when_interrupted(kept), progress("compacting", plan.work) as update:
+        with changing(path, plan.needed_bytes), progress("compacting", plan.work) as update:
             file_size = None if why else run_compaction(plan, progress=update)
             wants_holes = asked.holes is Holes.MADE and (not why or not plan.saved)
             host_freed = make_holes(path) if wants_holes else None

@@ -7,11 +7,10 @@ import click
 
 from analyzer.address.image import file_name_of, request_of
 from analyzer.resize.plan import Gpt, ResizePlan, plan_resize
-from analyzer.resize.run import require_resizable, resized, run_resize
+from analyzer.resize.run import needed_bytes, require_resizable, resized, run_resize
 from cli import output
-from cli.errors import when_interrupted
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
-from cli.options.chain import ChainOptions, open_leaf, warn_of_findings
+from cli.options.chain import ChainOptions, changing, open_leaf, warn_of_findings
 from cli.options.common import Parsed, choice, grouped, json_option, option, parse_bytes, refuse_stdout
 from cli.options.output import CloneOptions, output_options, write_disk
 from cli.text import exact_size, safe, say, size
@@ -79,11 +78,11 @@ def _in_place(path: Path, new_size: int | None, asked: _Resizing, where: ChainOp
         errors = warn_of_findings(chain)
         require_resizable(chain.leaf)
         plan = plan_resize(chain, new_size, asked.gpt)
-        file_size = chain.leaf.file.size
+        file_size, needed = chain.leaf.file.size, needed_bytes(chain.leaf, plan)
     _say_of_gpt(plan)
     done = None
     if not is_dry:
-        with when_interrupted(f"{path} is whole; run the same command again, and it goes on"):
+        with changing(path, needed):
             done = run_resize(path, plan)
     sizes = output.members(plan, "size_before", "size", "least") | {"file_size": file_size, "written_size": done}
     answer = {"output": None, "resized": {"path": path, **sizes}, "errors": errors}

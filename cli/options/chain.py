@@ -1,6 +1,9 @@
 """How the parents of a file are found and its tables are read: the options, and the chain that they open."""
 
+import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +14,13 @@ import click
 from analyzer.judgement.judge import Trust, judged
 from analyzer.recovery_map.note import map_note, with_maps
 from cli import output
+from cli.errors import when_interrupted
 from cli.options.common import Declared, Parsed, choice, grouped, option
-from cli.text import safe, say
+from cli.text import safe, say, size
 from vhdx.chain import Chain, StateName, open_chain
 from vhdx.contents import Opener, open_structures
 from vhdx.disk import Disk
+from vhdx.errors import FileSystemFullError
 from vhdx.findings import Finding
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Mapping
@@ -199,3 +204,16 @@ def warn_of_findings(chain: Chain) -> tuple[Finding, ...]:
         text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
         say(f"warning: {safe(text)}")
     return errors
+
+
+@contextmanager
+def changing(path: Path, needed: int) -> Iterator[None]:
+    """What to say when the change of a file in its place ends early; on a full disk it lacks `needed` bytes at most."""
+    again = "the file is whole: run the same command again, and it goes on"
+    try:
+        with when_interrupted(f"{path}: {again}"):
+            yield
+    except FileSystemFullError as error:
+        free = shutil.disk_usage(path.absolute().parent).free
+        room = f"what is left takes up to {size(needed)}, and {size(free)} are free"
+        raise FileSystemFullError(path, f"{room}; {again}") from error

@@ -1,11 +1,14 @@
 """`vhdx compact`: into a new file, and many files in their places."""
 
+import random
+import re
 import sys
 
 import pytest
 
 from fixtures import Block, BlockState, Identity, ImageSpec, LocatorSpec, Provision, encode, stamp
 from tests.analyzer.judgement.disks import volume
+from tests.support.small_volume import filled_but
 from vhdx.chain import open_chain
 from vhdx.system import files
 
@@ -23,9 +26,9 @@ def base(name, blocks):
     return ImageSpec(size=16 * MIB, identity=Identity.of(name), blocks=blocks)
 
 
-def content(path):
+def content(path, most=64 * MIB):
     with open_chain(path) as chain:
-        return chain.read(0, chain.size)
+        return chain.read(0, min(chain.size, most))
 
 
 @pytest.fixture
@@ -105,6 +108,26 @@ def test_a_file_that_others_were_made_upon_keeps_its_free_space(vhdx_command, tm
 def test_what_means_nothing_together_is_refused(vhdx_command, folder, monkeypatch, arguments):
     monkeypatch.chdir(folder)
     assert vhdx_command("compact", *arguments).code == 2
+
+
+@pytest.mark.slow
+def test_what_a_full_disk_lacks_is_said_and_the_same_command_goes_on(vhdx_command, small_volume):
+    """Blocks move to where the host has holes; a larger disk needs a larger table, and the file a log."""
+    path, room = small_volume / "disk.vhdx", small_volume / "filler"
+    held = {number: Block(state=BlockState.FULLY_PRESENT, data={0: random.Random(number).randbytes(MIB)})
+            for number in range(12, 20)}  # fmt: skip
+    encode(ImageSpec(size=32 * MIB, identity=Identity.of("full"), blocks=dict.fromkeys(range(12), ZEROS) | held)
+    ).write_to(path)  # fmt: skip
+    wanted = content(path)
+    for words in (("compact", "--in-place", path), ("resize", path, "300G", "--in-place")):
+        filled_but(0, small_volume)
+        stopped = vhdx_command(*words)
+        assert stopped.code == 5
+        assert re.search("the file system is full; what is left takes up to .* MiB, and .* are free", stopped.err)
+        assert content(path, 32 * MIB) == wanted
+        room.unlink()
+        assert vhdx_command(*words).code == 0
+        assert content(path, 32 * MIB) == wanted
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="holes are made by Linux")

@@ -5,6 +5,7 @@ order, and the last write by halves, at a multiple of 512 bytes.
 """
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 from vhdx.errors import FileSystemFullError, ShortReadError
@@ -91,11 +92,15 @@ class Killed(BaseException):
 class Recorder:
     """The media of one run, and all that was done to them, in order: (path, operation)."""
 
-    def __init__(self, files, *, room=None, stop_after=None):
-        """`files` by path; `room` are the bytes that may still be added to them; raise Killed after so many steps."""
+    def __init__(self, files, *, room=None, stop_after=None, full=()):
+        """`files` by path; `room` are the bytes that may still be added to them; raise Killed after so many steps.
+
+        The media are full at the writes of these numbers, from 0 on.
+        """
         self.start = {path: file.copy() for path, file in files.items()}
         self.media = {path: Recorded(self, file.copy(), path) for path, file in files.items()}
-        self.operations, self.room, self.stop_after = [], room, stop_after
+        self.operations, self.room, self.stop_after, self.full = [], room, stop_after, full
+        self.writes = 0
 
     def note(self, path, operation):
         if self.stop_after is not None and len(self.operations) >= self.stop_after:
@@ -103,6 +108,9 @@ class Recorder:
         self.operations.append((path, operation))
 
     def need(self, path, count):
+        self.writes += 1
+        if self.writes - 1 in self.full:
+            raise FileSystemFullError(path)
         if self.room is None:
             return
         if count > self.room:
@@ -203,3 +211,15 @@ def _torn(operation, chance):
     first = -offset % SECTOR
     cuts = range(first or SECTOR, len(data), SECTOR)
     return "write", offset, data[: chance.choice(cuts)] if cuts else b""
+
+
+def full_at_each_write(files, work):
+    """What is left where the media are full at the nth write of some work, for each n: at it alone, and from it on."""
+    for first in range(1000):
+        for full in (range(first, first + 1), range(first, 1 << 60)):
+            run = Recorder(files, full=full)
+            with suppress(FileSystemFullError):
+                work(run)
+            if run.writes <= first:  # the work has fewer
+                return
+            yield run

@@ -1,10 +1,6 @@
 """Merges onto media that are full, at every moment: nothing is lost, what is missing is said, and the merge goes on."""
 
-import os
 import random
-import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +12,7 @@ from fixtures.recipes.kit import child_of
 from tests.analyzer.merge.chains import random_chain
 from tests.analyzer.merge.helpers import disk, merge, small_batches
 from tests.support.crashing import Recorder
+from tests.support.small_volume import filled_but
 from vhdx.errors import FileSystemFullError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
@@ -36,22 +33,6 @@ def test_a_medium_that_is_full_at_any_moment_costs_nothing(seed):
         assert disk(run.files, paths[:1]) == wanted
 
 
-@pytest.fixture
-def volume(tmp_path):
-    """A small file system of its own, as a folder."""
-    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
-        pytest.skip("it takes root to mount")
-    image, folder = tmp_path / "image", tmp_path / "volume"
-    folder.mkdir()
-    with image.open("wb") as file:
-        file.truncate(48 * MIB)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image], check=True)
-    if subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
 def full_pair(folder):
     """A base and a child of 20 blocks of noise, on a volume where half of that is free; the disk that it shows."""
     chance = random.Random(3)
@@ -59,8 +40,7 @@ def full_pair(folder):
     blocks = {2 * n: Block(state=BlockState.FULLY_PRESENT, data={0: chance.randbytes(MIB)}) for n in range(20)}
     encode(base).write_to(folder / "base.vhdx")
     encode(child_of(base, "child", blocks)).write_to(folder / "child.avhdx")
-    with (folder / "filler").open("wb") as file:
-        file.write(bytes(shutil.disk_usage(folder).free - 10 * MIB))
+    filled_but(10 * MIB, folder)
     return disk_on(folder / "child.avhdx")
 
 
@@ -69,9 +49,9 @@ def disk_on(path):
         return chain.read(0, chain.size)
 
 
-def test_a_merge_that_fills_the_disk_says_what_is_missing_and_goes_on(vhdx_command, volume, monkeypatch):
-    wanted = full_pair(volume)
-    words = "merge", volume / "child.avhdx", "--into", volume / "base.vhdx"
+def test_a_merge_that_fills_the_disk_says_what_is_missing_and_goes_on(vhdx_command, small_volume, monkeypatch):
+    wanted = full_pair(small_volume)
+    words = "merge", small_volume / "child.avhdx", "--into", small_volume / "base.vhdx"
     refused = vhdx_command(*words)
     assert (refused.code, "--drain" in refused.err) == (5, True)
     with monkeypatch.context() as patched:
@@ -79,16 +59,16 @@ def test_a_merge_that_fills_the_disk_says_what_is_missing_and_goes_on(vhdx_comma
         stopped = vhdx_command(*words)
     assert stopped.code == 6
     assert "the file system is full; what is left needs up to" in stopped.err
-    assert disk_on(volume / "child.avhdx") == wanted
-    (volume / "filler").unlink()
+    assert disk_on(small_volume / "child.avhdx") == wanted
+    (small_volume / "filler").unlink()
     assert vhdx_command(*words).code == 0
-    assert disk_on(volume / "base.vhdx") == wanted
+    assert disk_on(small_volume / "base.vhdx") == wanted
 
 
-def test_a_drained_merge_needs_less_room_than_it_moves(vhdx_command, volume, monkeypatch):
+def test_a_drained_merge_needs_less_room_than_it_moves(vhdx_command, small_volume, monkeypatch):
     monkeypatch.setattr("analyzer.merge.run.DRAINED_AT_ONCE", 2 * MIB)
     monkeypatch.setattr(planning, "DRAINED_AT_ONCE", 2 * MIB)
-    wanted = full_pair(volume)
-    words = "merge", volume / "child.avhdx", "--into", volume / "base.vhdx", "--drain", "--delete"
+    wanted = full_pair(small_volume)
+    words = "merge", small_volume / "child.avhdx", "--into", small_volume / "base.vhdx", "--drain", "--delete"
     assert vhdx_command(*words).code == 0
-    assert disk_on(volume / "base.vhdx") == wanted
+    assert disk_on(small_volume / "base.vhdx") == wanted

@@ -12,7 +12,7 @@ from analyzer.resize.plan import Gpt, plan_resize
 from analyzer.resize.run import require_resizable, resized, run_resize
 from fixtures import Block, BlockState, Identity, ImageSpec, LocatorSpec, Provision, encode, stamp
 from fixtures import gpt as fixture_gpt
-from tests.support.crashing import PagedFile, Recorder, crash_states
+from tests.support.crashing import PagedFile, Recorder, crash_states, full_at_each_write
 from tests.support.plain_reader import disk_of
 from vhdx.chain import open_chain
 from vhdx.contents import Structures
@@ -102,6 +102,19 @@ def test_at_every_moment_the_disk_has_one_size_or_the_other_and_a_table_that_is_
             again = Recorder(files)
             resize(again, size)
             assert disk_of([again.files[PATH]]) == after, words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [7 * MIB, 24 * MIB])
+def test_on_a_medium_that_is_full_at_any_write_the_disk_has_one_size_or_the_other_and_the_same_plan_goes_on(size):
+    before = disk_of([recorder().files[PATH]])
+    for run in full_at_each_write(recorder().files, lambda run: resize(run, size)):
+        assert_is_whole(disk_of([run.files[PATH]]), before, size)
+        again = Recorder(run.files)
+        resize(again, size)
+        after = disk_of([again.files[PATH]])
+        assert_is_whole(after, before, size)
+        assert len(after) == size
 
 
 def assert_is_whole(data, before, size, words=""):
