@@ -49,6 +49,7 @@ from vhdx.disk import DiskSource
 from vhdx.errors import OutputError
 from vhdx.image import open_image
 from vhdx.ranges import Range
+from vhdx.runs import Kind, RunTable
 from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource
 from vhdx.structures.disk import DiskType
@@ -232,7 +233,7 @@ def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: 
             # Decoders are not to be shared between threads.
             verify_cells(made.checksums, disk, image, cells_of_extents(image.extents()), path, progress, threads=1)
         return
-    with open_image(path) if plan.new_disk else RawDisk(path) as opened:
+    with open_image(path) if plan.new_disk else _Flat(path) as opened:
         written = KeptRuns(opened)
         for _ in written.windows(0, written.size):  # all at once: from now on they are kept, for both threads
             pass
@@ -245,13 +246,21 @@ def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: 
             verify_cells(made.checksums, disk, written, held, path, progress)
 
 
+class _Flat(RawDisk):
+    """A raw image in one run: cells with holes are read whole, which is quicker than what is between the holes."""
+
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        upto = self.size if end is None else min(end, self.size)
+        yield RunTable.of([(start, upto - start, Kind.DATA, 0, start)] if start < upto else [])
+
+
 def _held(new_disk: NewDisk | None, written: DiskSource) -> Iterator[int]:
     """The cells in which a new file has anything of its own."""
     source = written.sources[0]
-    if new_disk and new_disk.type is DiskType.FIXED and isinstance(source, FileSource):
-        # Every block is there and most may be holes of the host's file system, which need no look.
-        first, blocks = new_disk.first_block, source.extents()
-        inside = (Range.between(max(0, part.start - first), min(part.end - first, written.size)) for part in blocks)
+    if (new_disk is None or new_disk.type is DiskType.FIXED) and isinstance(source, FileSource):
+        # Every byte has its place, and most may be holes of the host's file system, which need no look.
+        first, held = new_disk.first_block if new_disk else 0, source.extents()
+        inside = (Range.between(max(0, part.start - first), min(part.end - first, written.size)) for part in held)
         return cells_of_extents(inside)
     return cells_with_data(written.windows(0, written.size))
 
