@@ -11,6 +11,7 @@ from analyzer.guest.filesystems.record import (
     ENDLESS,
     LOST_RECORD,
     NO_RECORD,
+    ORPHANS,
     FileKind,
     FileRecord,
     FileState,
@@ -23,8 +24,6 @@ from vhdx.ranges import Range
 
 FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
-ORPHANS = "/$OrphanFiles"
-"""Where the reader puts deleted files that no folder has a name of."""
 _PAST_END = "Offset missing in partial image"  # tsk_fs_read, for a volume that is larger than its image
 # Records 0 to 23 are the file system's own, 5 is the root.
 _NTFS_SYSTEM, _NTFS_ROOT = 24, 5

@@ -134,6 +134,10 @@ class ExtLayout(Layout):
         at = self.inode_at(address)
         return b"" if at is None else self._view.read(at, self.inode)
 
+    def inode_bytes(self, at: int) -> bytes:
+        """As much of the inode at a byte of the volume as there is; more than one where they are small."""
+        return self._near(at // _NEAR)[at % _NEAR : at % _NEAR + self.inode]
+
     def block_at(self, number: int) -> bytes:
         """A block of the volume."""
         return self._view.read(number * self.block, self.block)
@@ -228,7 +232,10 @@ class NtfsLayout(Layout):
 
     def record_places(self, address: int) -> list[Range]:
         """See Layout."""
-        offset, end = address * self._record, (address + 1) * self._record
+        return self.places(address * self._record, (address + 1) * self._record)
+
+    def places(self, offset: int, end: int) -> list[Range]:
+        """Where bytes of $MFT are, bytes of the disk."""
         places, index = [], max(0, bisect_right(self._offsets, offset) - 1)
         for at, start, length in self._extents[index:]:
             lower, upper = max(offset, at), min(end, at + length)
@@ -271,6 +278,17 @@ class NtfsLayout(Layout):
         used = self._used_blocks(raw)
         is_large = len(indexes) == 1 and not indexes[0].first and indexes[0].size > _LARGE_INDEX
         return chain(names_in_root(raw), self._names_in(indexes[0], used)) if is_large and used else None
+
+    def names_of_whole(self, address: int, most: int) -> list[NamedRecord] | None:
+        """The names in a folder of at most so many bytes; None where its index is not whole."""
+        raw = self._raw(address)
+        indexes = [index for index in runs_of(raw) if index.is_index]
+        if not indexes:
+            return list(names_in_root(raw))
+        used, index = self._used_blocks(raw), indexes[0]
+        if len(indexes) > 1 or index.first or index.size > most or not used or self.is_damaged_folder(address):
+            return None
+        return [*names_in_root(raw), *self._names_in(index, used)]
 
     def _names_in(self, index: NtfsData, used: bytes) -> Iterator[NamedRecord]:
         cluster, size, end = self._cluster, 0, min(index.size, index.initialized)

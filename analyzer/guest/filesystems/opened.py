@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from analyzer.guest.filesystems import tsk
-from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
+from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, Left, NtfsLayout
 from analyzer.guest.filesystems.record import (
     ENDLESS,
@@ -22,33 +22,16 @@ from analyzer.guest.filesystems.record import (
     Role,
     UnixDetails,
 )
+from analyzer.guest.filesystems.walk import Begun, Item, Said, below, walk
 from analyzer.guest.layouts.ext_attributes import MOST_VALUE, attributes_in, device_of, mode_of
 from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, InodeFlag, is_whole_directory, names_in
 from analyzer.guest.layouts.ntfs_index import NamedRecord
 from vhdx.ranges import Range
 
-# No path can be so deep on any system; folders that contain one another are.
-_MOST_DEPTH = 4096
 # A folder of millions of names; a length that damage has made must not be read whole.
 _MOST_FOLDER = 256 << 20
 _NO_SLASHES = {ord("/"): "_", 0: "_"}
 _LABEL_MARK = b" (Volume Label Entry)"  # which the reader puts behind the name of a label
-
-
-class Begun(NamedTuple):
-    """A folder: the files that follow, up to the next one, are in it."""
-
-    record: FileRecord
-
-
-class Said(NamedTuple):
-    """What is wrong at a path."""
-
-    path: str
-    text: str
-
-
-Item = Begun | FileRecord | Said
 
 
 class At(NamedTuple):
@@ -99,14 +82,8 @@ class OpenedVolume:
             yield self._folder("", address, parent=address)
 
     def folders(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
-        """Every folder from `top` (the root) down, each once, with what is in it; memory grows with folders alone."""
-        seen, named, is_torn = set[int](), set[int](), False
-        for item in self.root() if top is None else (top,):
-            for found in self._below(item, include, seen, named) if isinstance(item, FileRecord) else (item,):
-                is_torn = is_torn or _is_torn(found)
-                yield found
-        if (top is None or not top.path) and (is_torn or self._is_part()):
-            yield from self._unreached(include, seen, named)
+        """See `walk`."""
+        return walk(self, include, top)
 
     def unnamed(self) -> Iterator[Item]:
         """The file system's own files that no folder names: the journal of ext."""
@@ -183,29 +160,6 @@ class OpenedVolume:
                 self.fs.open_meta(inode=address)
         self.at(At(folder.address, is_folder=True))
 
-    def _below(self, top: FileRecord, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
-        waiting = [top]
-        while waiting:
-            folder = waiting.pop()
-            if folder.address in seen:
-                yield Said(folder.path, "the folder is also elsewhere, or inside itself: it is listed once")
-                continue
-            seen.add(folder.address)
-            yield Begun(folder)
-            below: list[FileRecord] = []
-            for item in self.entries(include, folder):
-                yield item
-                if not isinstance(item, FileRecord):
-                    continue
-                named.add(item.address)
-                if not _is_open_folder(item):
-                    continue
-                if item.path.count("/") > _MOST_DEPTH:
-                    yield Said(item.path[:200], "folders are nested too deeply: what is below is not listed")
-                elif item.path != ORPHANS or include is Include.DELETED:  # what is in it takes a look at all inodes
-                    below.append(item)
-            waiting.extend(reversed(below))
-
     def _taken(self, folder: FileRecord) -> Iterator[FileRecord | Said]:
         """The files of a folder, and what is wrong with them; then why there are no more."""
         try:
@@ -221,7 +175,16 @@ class OpenedVolume:
     def _of_large(self, folder: FileRecord, include: Include) -> Iterator[FileRecord | Said] | None:
         """The files of a folder of NTFS that is too large for the library; None of any other."""
         names = self.maker.layout.names_of_large(folder.address)
-        return None if names is None else self._named(folder, names, include)
+        if names is None:
+            return None
+        decoded = (named._replace(name=tsk.decoded(named.name.encode("utf-8", "surrogatepass"))) for named in names)
+        return self._named(folder, decoded, include)
+
+    def each(self, folder: FileRecord, names: Iterable[NamedRecord]) -> Iterator[Item]:
+        """Some files of a folder, by what its entries say: a record of each."""
+        for named in names:
+            self.at(At(named.number))
+            yield from self._named(folder, (named,), Include.PRESENT)
 
     def _named(self, folder: FileRecord, names: Iterable[NamedRecord], include: Include) -> Iterator[FileRecord | Said]:
         if include is Include.DELETED:
@@ -229,7 +192,7 @@ class OpenedVolume:
         for name, number, sequence in names:
             if name == ".":
                 continue
-            path = f"{folder.path}/{tsk.decoded(name.encode('utf-8', 'surrogatepass'))}"
+            path = f"{folder.path}/{name}"
             if number in self.avoid.files:
                 yield FileRecord(0, path, number, folder.address, FileKind.OTHER, obstacle=ENDLESS)
                 yield Said(path, ENDLESS)
@@ -242,7 +205,8 @@ class OpenedVolume:
             if is_right:
                 yield self.maker.record(file, path, folder)
             else:
-                yield FileRecord(0, path, number, folder.address, FileKind.OTHER, obstacle=NO_RECORD)
+                places = tuple(self.maker.layout.record_places(number))
+                yield FileRecord(0, path, number, folder.address, FileKind.OTHER, metadata=places, obstacle=NO_RECORD)
 
     def _is_no_file(self, name: Any) -> bool:  # noqa: ANN401 - see above
         """Whether a name is that of the folder itself, or on FAT the volume's label: by its entry, not by the name."""
@@ -275,18 +239,15 @@ class OpenedVolume:
         content = self._content(folder)
         return content is None or not is_whole_directory(content, layout.block)
 
-    def _is_part(self) -> bool:
-        """Whether something of the volume is lost, is past the end of the disk, or is read by a backup."""
+    def is_part(self) -> bool:
+        """See Walkable: something is lost, is past the end of the disk, or is read by a backup."""
         layout, view = self.maker.layout, self.maker.view
         is_by_backup = any(redirect.source is not None or redirect.content for redirect in view.redirects)
         is_cut = isinstance(layout, ExtLayout) and layout.end > view.size
         return bool(view.missed) or is_by_backup or is_cut
 
-    def _unreached(self, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
-        """What the walk did not come to: the records are there, the names that led to them are lost or overwritten.
-
-        First folders, with what is in them; then files of which no folder has a name any more.
-        """
+    def unreached(self, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
+        """See Walkable."""
         left = {one.address: one for one in self.maker.layout.left_unnamed(named) if one.address not in seen}
         folders = [one for one in left.values() if one.is_folder]
         above = {one.address: self._parent_of(one) for one in folders}
@@ -294,7 +255,7 @@ class OpenedVolume:
         for one in dict.fromkeys([*tops, *folders]):
             if one.address not in seen:
                 folder = self._folder(f"/{UNREACHED}/{_name_of(one)}", one.address, parent=0)
-                yield from self._below(folder, include, seen, named)
+                yield from below(self, folder, include, seen, named)
         files = [one for one in left.values() if not one.is_folder and one.address not in named]
         if files := [one for one in files if one.address not in self.avoid.files]:
             yield Begun(self._folder(f"/{UNREACHED}", 0, parent=0))
@@ -326,15 +287,3 @@ def _name_of(left: Left) -> str:
     """What is made up for a file that no folder names; its own name behind it, where its record has one."""
     name = left.name.translate(_NO_SLASHES)
     return f"inode-{left.address}{'-' if name else ''}{name}"
-
-
-def _is_torn(item: Item) -> bool:
-    """Whether a folder could not be listed whole, or not at all."""
-    if isinstance(item, FileRecord):
-        return item.kind is FileKind.DIRECTORY and item.state is FileState.ALLOCATED and bool(item.obstacle)
-    return isinstance(item, Said)
-
-
-def _is_open_folder(record: FileRecord) -> bool:
-    is_open = record.state is not FileState.OVERWRITTEN and record.obstacle is None
-    return record.kind is FileKind.DIRECTORY and (is_open or record.state is FileState.ALLOCATED)

@@ -9,6 +9,7 @@ from analyzer.guest.filesystems.circles import WithoutCircles
 from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout, NtfsLayout
 from analyzer.guest.filesystems.opened import At, Avoid, OpenedVolume
+from analyzer.guest.filesystems.record import UNCLEAN
 from analyzer.guest.filesystems.volume_reader import BestEffortDisk, Redirect, View, image_of, reader
 from analyzer.guest.layouts.detect import Front, Recognised, end_of, recognise
 from analyzer.guest.layouts.ext import START, ExtSuperblock, Incompatible
@@ -17,7 +18,6 @@ from analyzer.guest.layouts.partitions import Partition, Pool
 
 _NTFS_VOLUME, _NTFS_NAME, _NTFS_INFORMATION, _NTFS_DATA = 3, 96, 112, 128
 _NTFS_DIRTY = 1  # VOLUME_IS_DIRTY, in the flags of $VOLUME_INFORMATION
-_DIRTY = "it was not shut down cleanly: what was written last may be missing, or half there"
 # NTFS allows 128 characters in a label; an attribute may claim any length.
 _MOST_LABEL = 1024
 _MOST_VOLUME = 1 << 60  # bytes: a boot sector that says more is damaged
@@ -117,7 +117,7 @@ def _told(volume: OpenedVolume, known: dict[str, Any]) -> dict[str, Any]:
     flags = _ntfs_attribute(fs, _NTFS_INFORMATION)[10:11] if maker.type == "ntfs" else b""
     return {
         "label": _label(maker.view, fs, maker.layout) or known["label"],
-        "notes": (*known["notes"], *((_DIRTY,) if flags and flags[0] & _NTFS_DIRTY else ())),
+        "notes": (*known["notes"], *((UNCLEAN,) if flags and flags[0] & _NTFS_DIRTY else ())),
         "size": maker.view.size,
         "block": maker.block,
         "identity": bytes(fs.info.fs_id),

@@ -172,7 +172,11 @@ class ReaderProcess:
         self.disk, self._numbers = disk, itertools.count(1)
         self._child: _Child | None = None
         self._finalizer: weakref.finalize | None = None  # type: ignore[type-arg]
-        self._started()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a process: a disk whose volumes are read without one needs none."""
+        return self._child is not None
 
     def ask(self, question: Any) -> Iterator[tuple[list[Any], list[Any]]]:  # noqa: ANN401 - plain values
         """Values that answer a question, some at a time, with the ranges of the disk that were found lost meanwhile.

@@ -53,6 +53,10 @@ LOST_RECORD = "its record or its tables are lost"
 """The obstacle of a file of whose record nothing, or not all, could be read."""
 
 
+UNCLEAN = "it was not shut down cleanly: what was written last may be missing, or half there"
+"""The note of a volume that says so of itself."""
+
+
 class Include(Enum):
     """Which names are given."""
 
@@ -61,6 +65,8 @@ class Include(Enum):
     """Those that are deleted too, where anything is left of them."""
 
 
+ORPHANS = "/$OrphanFiles"
+"""Where the reader puts deleted files that no folder has a name of."""
 UNREACHED = "$unreached"
 """Above what no path leads to, because what is above it is lost."""
 

@@ -9,7 +9,6 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from analyzer.guest.filesystems.opened import Begun, Item, Said
 from analyzer.guest.filesystems.record import (
     IMPOSSIBLE,
     Extent,
@@ -22,6 +21,7 @@ from analyzer.guest.filesystems.record import (
     Times,
     UnixDetails,
 )
+from analyzer.guest.filesystems.walk import Begun, Item, Said
 from vhdx.ranges import Range
 
 Row = tuple[Any, ...]

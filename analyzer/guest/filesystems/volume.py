@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from analyzer.guest.filesystems.errors import NoSuchFileError, UnreadableFileError, UnreadableVolumeError
-from analyzer.guest.filesystems.opened import NOTHING_AVOIDED, At, Avoid, Begun, Item, Said
+from analyzer.guest.filesystems.opened import NOTHING_AVOIDED, At, Avoid
+from analyzer.guest.filesystems.plain.model import Plain
+from analyzer.guest.filesystems.plain.opening import plain_volume
 from analyzer.guest.filesystems.reader_process import ReaderEndedError, ReaderProcess
 from analyzer.guest.filesystems.record import (
+    NO_RECORD,
     UNREACHED,
     FileKind,
     FileRecord,
@@ -21,7 +24,9 @@ from analyzer.guest.filesystems.record import (
 )
 from analyzer.guest.filesystems.rows import NonsenseError, details_of, maker_for
 from analyzer.guest.filesystems.volume_reader import View
+from analyzer.guest.filesystems.walk import Begun, Item, Said, walk
 from analyzer.guest.layouts.detect import recognise
+from analyzer.guest.layouts.ntfs_index import NamedRecord
 from analyzer.guest.layouts.partitions import Partition
 from vhdx.ranges import GrowingRanges, Range
 
@@ -29,6 +34,7 @@ from vhdx.ranges import GrowingRanges, Range
 _MOST_TROUBLES = 1000
 # Processes that one volume may end: each takes some seconds, and as long again as it took to come so far.
 _MOST_ENDS = 8
+_AT_ONCE = 256  # files that are told together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +72,10 @@ class Volume:
     ends: int = 0
     """Processes that reading it has ended."""
     avoid: Avoid = NOTHING_AVOIDED
+    plain: Plain | None = None
+    """Where this process reads what is plain itself."""
+    is_part: bool = False
+    """The other process missed something of it."""
 
     @property
     def is_readable(self) -> bool:
@@ -80,12 +90,14 @@ class Volume:
 
     def root(self) -> FileRecord:
         """The topmost folder; raises UnreadableVolumeError."""
+        if self.plain and (plain := self.plain.root()):
+            return plain
         found = next(self._records(self._items("root")), None)
         return found or FileRecord(volume=self.record.number, path="", address=0, parent=0, kind=FileKind.DIRECTORY)
 
     def walk(self, include: Include = Include.PRESENT, top: FileRecord | None = None) -> Iterator[FileRecord]:
         """Every file below a folder, the folder itself left out; see `folders`."""
-        return self._records(self._items("folders", include, top))
+        return self._records(self._walked(include, top))
 
     def folders(self, include: Include = Include.PRESENT, top: FileRecord | None = None) -> Iterator[Folder]:
         """Every folder from `top` (the root) down, each once, with what is in it.
@@ -93,7 +105,7 @@ class Volume:
         The entries of one must be taken before the next is asked for. What cannot be read goes to `troubles`. Raises
         UnreadableVolumeError.
         """
-        items, following = self._items("folders", include, top), list[Begun]()
+        items, following = self._walked(include, top), list[Begun]()
         for _ in self._records(_until_begun(items, following)):
             pass
         while following:
@@ -106,7 +118,7 @@ class Volume:
 
     def entries(self, folder: FileRecord, include: Include = Include.PRESENT) -> Iterator[FileRecord]:
         """What is in one folder, in the order of the file system."""
-        return self._records(self._items("entries", include, folder))
+        return self._records(self._entries(include, folder))
 
     def find(self, path: str, include: Include = Include.PRESENT) -> FileRecord:
         """The file at a path, with either kind of slash; on NTFS and FAT whatever the case of its letters.
@@ -194,6 +206,23 @@ class Volume:
             elif isinstance(item, Said):
                 self.trouble(*item)
 
+    def _walked(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
+        is_plain = self.plain is not None and include is Include.PRESENT
+        return walk(_Mixed(self), include, top) if is_plain else self._items("folders", include, top)
+
+    def _entries(self, include: Include, folder: FileRecord) -> Iterator[Item]:
+        """What is in a folder: what is plain is read here, of the rest the other process is asked."""
+        plain = self.plain.entries(folder) if self.plain and include is Include.PRESENT else None
+        if plain is None:
+            yield from self._items("entries", include, folder)
+            return
+        while found := list(islice(plain, _AT_ONCE)):
+            odd = [file for file in found if not isinstance(file, FileRecord)]
+            asked = self._items("each", folder, odd) if odd else iter(())
+            for file in found:
+                yield from (file,) if isinstance(file, FileRecord) else _answer(asked, file, folder)
+            yield from asked
+
     def _items(self, name: str, *arguments: object) -> Iterator[Item]:
         """What a question brings, whatever ends meanwhile: each time what led to it is gone around, and told."""
         self.require_readable()
@@ -226,12 +255,36 @@ class Volume:
         """Values that answer a question, some at a time; raises ReaderEndedError."""
         try:
             for values, missed in self.reader.ask((self.part, self.avoid, passed, name, arguments)):
+                self.is_part = self.is_part or bool(missed)
                 for start, length in missed:
                     self.missed.add(Range(start, length))
                 yield values
         except ReaderEndedError as error:
             self.ends += error.was_asked
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """A volume of which this process reads what is plain, as Walkable."""
+
+    volume: Volume
+
+    def root(self) -> Iterator[Item]:
+        """See Walkable."""
+        yield self.volume.root()
+
+    def entries(self, include: Include, folder: FileRecord) -> Iterator[Item]:
+        """See Walkable."""
+        return self.volume._entries(include, folder)  # noqa: SLF001 - of this module
+
+    def is_part(self) -> bool:
+        """See Walkable."""
+        return self.volume.is_part or bool(self.volume.plain and self.volume.plain.view.missed)
+
+    def unreached(self, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
+        """See Walkable."""
+        return self.volume._items("unreached", include, seen, named)  # noqa: SLF001 - of this module
 
 
 def open_volume(reader: ReaderProcess, number: int, part: Partition, notes: tuple[str, ...] = ()) -> Volume:
@@ -242,15 +295,35 @@ def open_volume(reader: ReaderProcess, number: int, part: Partition, notes: tupl
         beneath=part.is_beneath,
     )  # fmt: skip
     volume = Volume(record, None, part, reader)
-    try:
-        known = volume._single("open")  # noqa: SLF001 - a volume in the making
-    except ReaderEndedError as error:
-        kind = recognise(View(reader.disk, part.start, part.end - part.start).read).type
-        known = {"type": kind, "label": part.name, "notes": (), "reason": f"the reader of file systems {error}"}
-    told = {name: known.get(name) for name in ("type", "label", "reason")}
+    if plain := plain_volume(reader.disk, part, number):
+        volume.plain, known = plain
+    else:
+        known = _asked(volume)
+    told: dict[str, Any] = {name: known.get(name) for name in ("type", "label", "reason")}
     volume.record = replace(record, **told, notes=(*notes, *known["notes"]))
     volume.facts = None if known.get("reason") else Facts(known["size"], known["block"], known["identity"])
     return volume
+
+
+def _asked(volume: Volume) -> dict[str, Any]:
+    """What the other process says of a volume, by names of VolumeRecord and Facts."""
+    reader, part = volume.reader, volume.part
+    try:
+        known: dict[str, Any] = volume._single("open")  # noqa: SLF001 - a volume in the making
+    except ReaderEndedError as error:
+        kind = recognise(View(reader.disk, part.start, part.end - part.start).read).type
+        return {"type": kind, "label": part.name, "notes": (), "reason": f"the reader of file systems {error}"}
+    return known
+
+
+def _answer(items: Iterator[Item], asked: NamedRecord, folder: FileRecord) -> Iterator[Item]:
+    """The items up to the next file, and that; where nothing more is told, the name alone."""
+    for item in items:
+        yield item
+        if isinstance(item, FileRecord):
+            return
+    path = f"{folder.path}/{asked.name}"
+    yield FileRecord(folder.volume, path, asked.number, folder.address, FileKind.OTHER, obstacle=NO_RECORD)
 
 
 def _until_begun(items: Iterator[Item], following: list[Begun]) -> Iterator[Item]:

@@ -17,6 +17,7 @@ from analyzer.guest.filesystems.file_records import FAILURES, sentence
 from analyzer.guest.filesystems.opened import At, Avoid, OpenedVolume
 from analyzer.guest.filesystems.opening import opened
 from analyzer.guest.filesystems.rows import row_of
+from analyzer.guest.filesystems.walk import Said
 from analyzer.guest.filesystems.watch import Watch
 from analyzer.guest.layouts.partitions import Partition
 from vhdx.ranges import Range
@@ -116,7 +117,11 @@ class Worker:
         yield self._volume(part, avoid)[0]
 
     def _items(self, part: Partition, avoid: Avoid, name: str, *arguments: object) -> Iterator[Any]:
-        yield from map(row_of, getattr(self._volume(part, avoid)[1], name)(*arguments))
+        known, volume = self._volume(part, avoid)
+        if volume is None:  # the parent could read some of it
+            yield row_of(Said("", f"what is not plain cannot be read: {known['reason']}"))
+        else:
+            yield from map(row_of, getattr(volume, name)(*arguments))
 
     def _read(self, part: Partition, avoid: Avoid, address: int, *where: int) -> Iterator[Any]:
         volume = self._volume(part, avoid)[1]

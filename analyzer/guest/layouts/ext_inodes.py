@@ -254,6 +254,22 @@ def names_in(content: bytes, block: int) -> Iterator[int]:
             at += length
 
 
+def named_in(content: bytes, block: int) -> list[tuple[int, bytes]] | None:
+    """(inode, name) of each entry of a folder, in order; None where a block is not filled by entries."""
+    found, end = list[tuple[int, bytes]](), len(content)
+    if end % block or block == 1 << 16:  # its entries say their lengths in another way
+        return None
+    at = 0
+    while at < end:
+        inode, length, name = _DIRECTORY_ENTRY.unpack_from(content, at)
+        if length < _LEAST + bool(inode) * name or length % _STEP or at % block + length > block:
+            return None
+        if inode and name:
+            found.append((inode, content[at + _LEAST : at + _LEAST + name]))
+        at += length
+    return found
+
+
 def _is_filled(content: bytes) -> bool:
     at = 0
     while at + _LEAST <= len(content):

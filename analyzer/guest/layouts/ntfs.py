@@ -135,7 +135,7 @@ class NtfsData:
 
     def placed(self) -> Iterator[tuple[int, int, int]]:
         """(cluster of the file, first cluster of the volume, count) of what has a place, in order."""
-        return _parse_runs(self.raw_runs)
+        return ((first, place, count) for first, place, count in every_run(self.raw_runs) if place is not None)
 
 
 def parse_record(raw: bytes) -> NtfsRecord | None:
@@ -226,7 +226,7 @@ def _restart_area(page: bytes) -> tuple[int, int, int] | None:
     if len(page) < _RESTART_PAGE.size:
         return None
     magic, fixups, count, at = _RESTART_PAGE.unpack_from(page)
-    whole = _put_back(page, fixups, count) if magic == b"RSTR" else b""
+    whole = put_back(page, fixups, count) if magic == b"RSTR" else b""
     if at + _RESTART_AREA.size > len(whole):
         return None
     number, client, flags = _RESTART_AREA.unpack_from(whole, at)
@@ -265,7 +265,7 @@ def index_holds(raw: bytes, at: int, cluster: int) -> bool:
         return False
     magic, fixups, count, place = _INDEX_HEAD.unpack_from(raw)
     unit = cluster if cluster <= len(raw) else STRIDE
-    return magic == INDEX_SIGNATURE and place * unit == at and bool(_put_back(raw, fixups, count))
+    return magic == INDEX_SIGNATURE and place * unit == at and bool(put_back(raw, fixups, count))
 
 
 def index_in(raw: bytes) -> bytes:
@@ -273,7 +273,7 @@ def index_in(raw: bytes) -> bytes:
     if len(raw) < _INDEX_HEAD.size:
         return b""
     magic, fixups, count, _ = _INDEX_HEAD.unpack_from(raw)
-    return _put_back(raw, fixups, count) if magic == INDEX_SIGNATURE else b""
+    return put_back(raw, fixups, count) if magic == INDEX_SIGNATURE else b""
 
 
 def folder_of_index(raw: bytes) -> tuple[int, int] | None:
@@ -298,10 +298,10 @@ def index_block_size(raw: bytes) -> int:
 def _without_fixups(raw: bytes) -> bytes:
     """The record with the ends of its strides put back; b"" when it is none or torn."""
     head = parse_record(raw)
-    return _put_back(raw, head.fixups, head.fixup_count) if head else b""
+    return put_back(raw, head.fixups, head.fixup_count) if head else b""
 
 
-def _put_back(raw: bytes, fixups: int, count: int) -> bytes:
+def put_back(raw: bytes, fixups: int, count: int) -> bytes:
     """A structure with the ends of its strides, of which it has copies at `fixups`, put back; b"" when it is torn."""
     if fixups + 2 * count > len(raw) or (count - 1) * STRIDE > len(raw):
         return b""
@@ -314,7 +314,8 @@ def _put_back(raw: bytes, fixups: int, count: int) -> bytes:
     return bytes(fixed)
 
 
-def _parse_runs(raw: bytes) -> Iterator[tuple[int, int, int]]:
+def every_run(raw: bytes) -> Iterator[tuple[int, int | None, int]]:
+    """(cluster of the file, first cluster of the volume, count) of a list of runs; None of one without a place."""
     at, place, first = 0, 0, 0
     for _ in range(_MOST_RUNS):
         sizes = raw[at] if at < len(raw) else 0
@@ -323,7 +324,7 @@ def _parse_runs(raw: bytes) -> Iterator[tuple[int, int, int]]:
             return
         count = int.from_bytes(raw[at + 1 : at + 1 + counts], "little")
         place += int.from_bytes(raw[at + 1 + counts : at + 1 + counts + places], "little", signed=True)
-        if places and count and place >= 0:
-            yield first, place, count
+        if count:
+            yield first, place if places and place >= 0 else None, count
         first += count
         at += 1 + counts + places

@@ -6,10 +6,11 @@ import pytest
 
 from analyzer.convert.disks import RawDisk
 from analyzer.guest.filesystems import metadata_places
-from analyzer.guest.filesystems.opened import NOTHING_AVOIDED, Said
+from analyzer.guest.filesystems.opened import NOTHING_AVOIDED
 from analyzer.guest.filesystems.opening import opened
 from analyzer.guest.filesystems.record import FileRecord, FileState, Include
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.filesystems.walk import Said
 from analyzer.guest.layouts.ntfs_index import names_in_block, names_in_root
 from analyzer.guest.layouts.partitions import Partition
 from tests.analyzer.guest import images

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from analyzer.convert.disks import RawDisk
-from analyzer.guest.filesystems import reader_process
+from analyzer.guest.filesystems import reader_process, volume
 from analyzer.guest.filesystems.open import open_volumes
-from analyzer.guest.filesystems.opened import At, Avoid, Begun, Said
+from analyzer.guest.filesystems.opened import At, Avoid
 from analyzer.guest.filesystems.reader_process import ReaderEndedError, ReaderProcess
 from analyzer.guest.filesystems.record import (
     ENDLESS,
@@ -31,6 +31,7 @@ from analyzer.guest.filesystems.record import (
 )
 from analyzer.guest.filesystems.rows import NonsenseError, item_of, maker_for, row_of
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.filesystems.walk import Begun, Said
 from analyzer.guest.filesystems.watch import OUT_OF_MEMORY, OUT_OF_TIME
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need
@@ -48,8 +49,12 @@ FILE = FileRecord(
 
 @pytest.fixture(autouse=True)
 def _as_the_product_does(monkeypatch):
-    """Here each process is a new interpreter, which in other tests would cost more than what they are about."""
+    """Here each process is a new interpreter, which in other tests would cost more than what they are about.
+
+    And each volume is read by one, also a plain one.
+    """
     monkeypatch.setattr(reader_process, "_start", start_as_the_product_does)
+    monkeypatch.setattr(volume, "plain_volume", lambda *_: None)
 
 
 def endless(path, size=8 * images.MIB, *, is_ext4=False):
