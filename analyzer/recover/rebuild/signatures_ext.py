@@ -13,6 +13,7 @@ from analyzer.guest.layouts.ext import (
     ExtSuperblock,
     GroupFlag,
     ReadOnly,
+    likely_places,
     parse_descriptor,
     parse_sound_superblock,
     sums_to,
@@ -31,10 +32,6 @@ from vhdx.structures.constants import MIB
 # 512 GiB in groups of 128 MiB: further groups only bring more of the same evidence.
 _MOST_GROUPS = 4096
 _MOST_DIRECTORIES = 4096
-# mkfs.ext4 uses blocks of 4 KiB from 512 MiB up, and 8 * 4096 blocks for each group: one bit each in one bitmap
-# block. Smaller volumes are found only by a superblock that is left.
-# Bytes of a group as mkfs makes them on all but small disks: where a backup is looked for with no superblock left.
-_LIKELY_GROUP = 32768 * 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +56,35 @@ def superblock_signs(disk: Disk) -> Iterator[Sign]:
         known = _find(disk, start, end)
         told = known.told if known else None
         what = f"the superblock of the ext volume at byte {start}"
-        fits = partial(_is_copy, told, end - start, 0)
+        fits = partial(_is_copy, told, end - start, 0, START)
         yield Sign(what, start + START, SIZE, fits, is_expected=told is not None)
         if known:
             for group, at in islice(known.told.copies(), _MOST_GROUPS):
                 what = f"the backup superblock of group {group} of the ext volume at byte {start}"
-                yield Sign(what, start + at, SIZE, partial(_is_copy, told, end - start, group))
-        elif start + _LIKELY_GROUP + SIZE <= end:
+                yield Sign(what, start + at, SIZE, partial(_is_copy, told, end - start, group, at))
+        else:
             what = f"the backup superblock of group 1 of an ext volume at byte {start}"
-            yield Sign(what, start + _LIKELY_GROUP, SIZE, partial(_is_copy, None, end - start, 1), is_expected=False)
+            for at in (at for at, group, _ in likely_places(end - start) if group == 1):
+                fits = partial(_is_copy, None, end - start, 1, at)
+                yield Sign(what, start + at, SIZE, fits, is_expected=False)
 
 
-def _is_copy(known: ExtSuperblock | None, room: int, group: int, raw: bytes) -> bool:
-    """Whether a superblock is this volume's, which has `room` bytes, as it stands in this group."""
+def _is_copy(known: ExtSuperblock | None, room: int, group: int, at: int, raw: bytes) -> bool:
+    """Whether a superblock is this volume's, which has `room` bytes, as it stands in this group, at a byte of it."""
     found = parse_sound_superblock(raw)
     if found is None or found.group != group:
         return False
     if known:
         return found.uuid == known.uuid
     # A disk with partitions and one volume as good as fills it: only one that ends where the disk does begins with it.
-    return 0 <= room - found.end < MIB and found.copy_of(group) == group * _LIKELY_GROUP
+    return 0 <= room - found.end < MIB and (at == START or found.copy_of(group) == at)
 
 
 def _find(disk: Disk, start: int, end: int) -> _Ext | None:
     """The volume by its superblock, or by a backup that stands where most have one."""
-    for at in (START, *(group * _LIKELY_GROUP for group in _with_backup(64))):
-        raw = read_known(disk, start + at, SIZE) if start + at + SIZE <= end else b""
-        if found := parse_sound_superblock(raw):
+    for at, group, _ in ((START, 0, 0), *likely_places(end - start)):
+        found = parse_sound_superblock(read_known(disk, start + at, SIZE))
+        if found and found.group == group and (at == START or found.copy_of(group) == at):
             return _Ext(start, found)
     return None
 

@@ -8,14 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analyzer.recover.rebuild.job import rebuild_image
 from analyzer.recover.rebuild.mib_pieces import Known, block_of
 from analyzer.recover.rebuild.workspace import Certainty
 from fixtures import Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of
 from fixtures.spec import Provision
+from tests.analyzer.guest.images import is_missing
+from tests.analyzer.judgement import disks
+from tests.analyzer.judgement.disks import LaidOut
 from tests.analyzer.recover.rebuild.helpers import MIB, TABLES, bat_of, known_bytes, metadata_of, rebuilt_image, wiped
 from tests.analyzer.recover.rebuild.test_metadata import with_volume
+from vhdx.contents import Structures
 from vhdx.ranges import Range
 
 pytestmark = pytest.mark.slow
@@ -164,3 +169,12 @@ def test_pieces_that_have_a_place_show_how_large_the_blocks_are(block_mib, tmp_p
 def test_blocks_are_not_taken_for_larger_ones_because_a_few_pieces_agree_by_chance(file, block):
     disk = np.array((0, 383, 767, 1023, 1279, 1535, 1791)[: len(file)])
     assert block_of(Known(disk, np.array(file), 2048, (max(file) // 8 + 1) * 8)) == block
+
+
+@pytest.mark.skipif(is_missing("ext"), reason="nothing here makes ext")
+def test_ext_of_small_blocks_in_a_partition_is_found_by_its_superblock():
+    made = disks.made(disks.partitioned(disks.volume("ext4-1k", 0), "mbr"), MIB, random.Random(1))
+    image = rebuild_image(Structures(LaidOut(bytes(len(made.front)), made.flat, made.held, MIB)), is_alone=True).image
+    placed = [at for at in range(0, image.size, MIB) if image.holds_data(at, at + MIB)]
+    assert all(image.read(at, MIB) == made.flat[at : at + MIB] for at in placed)
+    assert len(placed) > 10  # its superblocks, groups and folders; else the MBR alone
