@@ -25,6 +25,8 @@ _CLUSTER = 4 * KIB
 # rate at which the others are equal, gives as many less often than this.
 # test_a_first_cluster_that_is_equal_by_chance_is_no_merge.
 _CHANCE = 1e-3
+# Of so many sectors one may be equal where no merge was: what was written is a page, of which some may be as before.
+_SELDOM = 100
 
 
 class Effort(Enum):
@@ -115,8 +117,11 @@ class OwnSectors:
                 return f"{first}, and {others or 'none'} of the {self.telling - self.leading} others"
             case Merge.NONE:
                 return f"the parent has none of the {what}: no trace of a merge"
+        count = self.equal - self.blank
         how = "and not the first ones alone" if others else "too few to tell a merge from chance"
-        return f"the parent has {self.equal - self.blank} of the {what}, {how}"
+        if others and count * _SELDOM <= self.telling:
+            how = "as few as guests write again by chance: no trace of a merge"
+        return f"the parent has {count} of the {what}, {how}"
 
 
 class _Place(Enum):

@@ -112,6 +112,13 @@ def test_a_parent_that_was_written_to_has_none_of_its_childs_sectors(evidence_on
     assert "none of the 320 sectors that the child holds: no trace of a merge" in str(evidence)
 
 
+@pytest.mark.parametrize(("equal", "said"), [(2, "no trace of a merge"), (600, "and not the first ones alone")])
+def test_a_few_equal_sectors_among_thousands_are_no_trace_of_a_merge(equal, said):
+    counted = own_sectors.OwnSectors(512, held=6792, compared=6709, equal=equal)
+    assert counted.merge is Merge.UNCLEAR
+    assert str(counted).endswith(said)
+
+
 def test_zeros_in_both_files_prove_nothing(evidence_on):
     zeros = dict.fromkeys(range(0, 400, 20), 0)
     own = evidence_on(BASE | zeros, CHILD | zeros).own
