@@ -32,9 +32,9 @@ def demo(demo_files):
 class Running:
     """A server that runs, and what it said."""
 
-    def __init__(self, exports, limits):
+    def __init__(self, exports, limits, door=None):
         self.said, self._stop, self._started = [], None, threading.Event()
-        self.door = door_at_port("127.0.0.1", 0)
+        self.door = door or door_at_port("127.0.0.1", 0)
         self.address = self.door.address
         self._server = Server(
             self.door.listener, {export.name: export for export in exports}, say=self.said.append, limits=limits
