@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def reason_for(command):
     return None
 
 
+@cache
 def all_blocks():
     """Every fenced block that is no mere listing, of every page."""
     return [block for page in PAGES for block in blocks(page) if block.language not in SHOWN]
