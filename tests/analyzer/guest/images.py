@@ -1,6 +1,6 @@
 """Images of file systems, made by other programs without mounting; and chains whose layers are such images."""
 
-import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -62,8 +62,7 @@ def make_ntfs(path, size=8 * MIB):
 
 def edit_ntfs(path, *lines):
     """Do to an NTFS image what the lines say; bytes are given as they are."""
-    text = "\n".join(json.dumps([part.hex() if isinstance(part, bytes) else part for part in line]) for line in lines)
-    run(sys.executable, ntfs_library.__file__, path, input=text.encode())
+    run(sys.executable, "-I", "-S", ntfs_library.__file__, path, input=marshal.dumps(lines))
 
 
 def make_fat(path, size=8 * MIB, bits=16):

@@ -1,22 +1,24 @@
 """NTFS written by ntfs-3g's own library, without mounting anything. Run as a program, so that it ends by itself.
 
-python ntfs_library.py IMAGE < lines of JSON: ["write", PATH, HEX] and the like
+python ntfs_library.py IMAGE < by marshal, a list of ("write", PATH, BYTES) and the like
 """
 
 import ctypes
 import ctypes.util
-import json
+import marshal
 import sys
+from functools import cache
 from pathlib import Path
 
 _FILE, _DIRECTORY = 0o100000, 0o040000
 _DATA, _REPARSE, _COMPRESSED = 0x80, 0xC0, 0x800
 
 
+@cache
 def library_path():
     """Where the library is; None where it is not installed."""
-    found = ctypes.util.find_library("ntfs-3g")
-    return found or next((str(path) for path in Path("/usr/lib").glob("*/libntfs-3g.so.*")), None)
+    found = next((str(path) for path in Path("/usr/lib").glob("*/libntfs-3g.so.*")), None)
+    return found or ctypes.util.find_library("ntfs-3g")  # which starts programs
 
 
 class Ntfs:
@@ -35,13 +37,13 @@ class Ntfs:
     def write(self, path, data):
         """A file with that content, made where there is none."""
         node = self._find(path) or self._make(path, _FILE)
-        self._put(node, "", bytes.fromhex(data))
+        self._put(node, "", data)
 
     def poke(self, path, offset, data):
         """Bytes within a file, and nothing else: neither its size nor its times."""
         node = self._find(path)
         attribute = self._attribute(node, "")
-        raw = bytes.fromhex(data)
+        raw = data
         self._pwrite(attribute, offset, raw)
         self.lib.ntfs_attr_close(ctypes.c_void_p(attribute))
         self._close(node)
@@ -62,11 +64,11 @@ class Ntfs:
                 ctypes.c_void_p(node), _DATA, raw, ctypes.c_uint8(len(name)), None, ctypes.c_int64(0)
             )
         )
-        self._put(node, name, bytes.fromhex(data))
+        self._put(node, name, data)
 
     def reparse(self, path, data):
         """A reparse point: what Windows takes for a link, or keeps elsewhere."""
-        node, raw = self._find(path), bytes.fromhex(data)
+        node, raw = self._find(path), data
         size = ctypes.c_int64(len(raw))
         self._zero(self.lib.ntfs_attr_add(ctypes.c_void_p(node), _REPARSE, None, ctypes.c_uint8(0), raw, size))
         self._close(node)
@@ -162,8 +164,7 @@ class Ntfs:
 
 def main():
     volume = Ntfs(sys.argv[1])
-    for line in sys.stdin:
-        name, *arguments = json.loads(line)
+    for name, *arguments in marshal.load(sys.stdin.buffer):  # noqa: S302 - what a test has written
         getattr(volume, name)(*arguments)
     volume.close()
 

@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import zlib
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -32,14 +33,21 @@ def write(chain, target, **more):
     return convert(chain, target, OutputFormat.E01, e01_options(**{"segment_size": SMALL, **more}))
 
 
-@pytest.fixture
-def noise(tmp_path):
+@cache
+def noise_file():
     """A disk of 13 MiB less three sectors, 10 MiB of it noise and text side by side: four segments. With its bytes."""
     rng, size = random.Random(1), 13 * MIB - 1536
     parts = {n: rng.randbytes(MIB - 70_000) + bytes(30_000) + b"text " * 8_000 for n in range(10)}
     blocks = {n: Block(state=BlockState.FULLY_PRESENT, data={0: part}) for n, part in parts.items()}
-    encode(ImageSpec(size=size, block_size=MIB, blocks=blocks)).write_to(tmp_path / "in.vhdx")
-    content = b"".join(parts[n].ljust(MIB, b"\0") for n in parts).ljust(size, b"\0")
+    file = encode(ImageSpec(size=size, block_size=MIB, blocks=blocks))
+    return file, b"".join(parts[n].ljust(MIB, b"\0") for n in parts).ljust(size, b"\0")
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """That disk, opened, and its bytes."""
+    file, content = noise_file()
+    file.write_to(tmp_path / "in.vhdx")
     with vhdx.open_chain(tmp_path / "in.vhdx") as chain:
         yield chain, content
 
