@@ -72,7 +72,7 @@ class PagedFile:
             raise ShortReadError(self.path, offset, length, max(0, self.size - offset))
         first, last = offset // PAGE, (offset + length - 1) // PAGE
         data = b"".join(self.pages.get(number, _ZEROS) for number in range(first, last + 1))
-        return data[offset - first * PAGE :][:length]
+        return data if len(data) == length else data[offset - first * PAGE :][:length]
 
     def read_into(self, offset, buffer):
         buffer[:] = self.read(offset, len(buffer))

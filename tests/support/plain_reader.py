@@ -2,6 +2,7 @@
 
 import struct
 import uuid
+from functools import cached_property
 
 import google_crc32c
 
@@ -126,11 +127,15 @@ class PlainFile:
             pairs[text] = item[value : value + value_length].decode("utf-16-le")
         return pairs
 
+    @cached_property
+    def table(self):
+        """The block table; to read the file for each entry took a third of the time of tests of edits."""
+        return self.file.read(*self.regions[BAT])
+
     def entry(self, slot):
-        start, length = self.regions[BAT]
-        if slot * 8 + 8 > length:
+        if slot * 8 + 8 > len(self.table):
             raise UnreadableError(f"the block table has no slot {slot}")
-        (raw,) = struct.unpack("<Q", self.file.read(start + slot * 8, 8))
+        (raw,) = struct.unpack_from("<Q", self.table, slot * 8)
         return raw & 7, raw >> 20 << 20
 
     def block(self, number):
