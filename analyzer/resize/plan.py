@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
+from analyzer.guest.layouts.detect import end_of
 from analyzer.guest.layouts.gpt import GptCopy, build_moved
+from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.layouts.partitions import MBR_SIZE, Scheme, gpt_copies, with_last_sector
-from analyzer.guest.usage.volumes import volumes_of
+from analyzer.guest.usage.volumes import FoundVolume, volumes_of
 from vhdx.disk import Disk
 from vhdx.errors import OutputError
-from vhdx.structures.constants import MAX_DISK_SIZE
+from vhdx.structures.constants import MAX_DISK_SIZE, MIB
 
 Pieces = tuple[tuple[int, bytes], ...]
 
@@ -67,12 +69,23 @@ def least_size(disk: Disk, copy: GptCopy | None) -> int:
     volumes = volumes_of(ReadableDisk(disk))
     if volumes[0].part.scheme is Scheme.NONE and not volumes[0].usage.is_readable:
         return disk.size
-    ends = (one.usage.extent.end if one.part.scheme is Scheme.NONE else one.part.end for one in volumes)
+    ends = (_end_of_volume(one) if one.part.scheme is Scheme.NONE else one.part.end for one in volumes)
     end, sector = max(ends), disk.sector_size
     if copy:
         sector = copy.header.sector_size
         end += (-(-len(copy.table) // sector) + 1) * sector
     return min(disk.size, -(-end // sector) * sector)
+
+
+def _end_of_volume(volume: FoundVolume) -> int:
+    """Where a volume without a partition ends, by its first sector, and not before anything that it has in use."""
+    used, front = volume.usage.used, volume.front
+    if front is None:  # what is known of it is its extent
+        return volume.usage.extent.end
+    end = volume.part.start + end_of(front)
+    if isinstance(front, NtfsBoot):  # its copy is in the partition's last sector, which may be behind the last cluster
+        end = -(-(end + 1) // MIB) * MIB
+    return max(end, int((used.start + used.length).max(initial=0)))
 
 
 def _copy_of(disk: Disk) -> GptCopy | None:

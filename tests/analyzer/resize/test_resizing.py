@@ -6,12 +6,14 @@ from uuid import UUID
 
 import pytest
 
+from analyzer.convert.disks import RawDisk
 from analyzer.guest.layouts.gpt import parse_entries
 from analyzer.guest.layouts.partitions import gpt_copies, parse_mbr
 from analyzer.resize.plan import Gpt, plan_resize
 from analyzer.resize.run import require_resizable, resized, run_resize
 from fixtures import Block, BlockState, Identity, ImageSpec, LocatorSpec, Provision, encode, stamp
 from fixtures import gpt as fixture_gpt
+from tests.analyzer.judgement.disks import volume
 from tests.support.crashing import PagedFile, Recorder, crash_states, full_at_each_write
 from tests.support.plain_reader import disk_of
 from vhdx.chain import open_chain
@@ -148,6 +150,14 @@ def test_the_least_size_keeps_the_last_partition_and_room_for_the_backup():
     plan = resize(run, None)
     assert plan.size == plan.least == 6 * MIB
     assert_table_is_at_the_end(disk_of([run.files[PATH]]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ext4", "ntfs", "fat32", "exfat"])
+def test_the_least_size_of_a_disk_without_partitions_is_where_its_volume_ends(kind, tmp_path):
+    (tmp_path / "disk.raw").write_bytes(volume(kind, 1) + bytes(4 * MIB))
+    with RawDisk(tmp_path / "disk.raw") as one:
+        assert plan_resize(one, None, Gpt.LEAVE).size == 64 * MIB
 
 
 def test_a_size_that_cuts_a_partition_is_refused():
