@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vhdx import compiling, kernels
+from vhdx.claims import Claims
 
 pytestmark = pytest.mark.property
 
@@ -236,6 +238,20 @@ def test_damaged_slots_are_those_whose_block_is_invalid_misplaced_cut_off_or_con
         if not places or end > size * MIB or any(times[place] > 1 for place in places):
             expected.append(slot)
     assert slots[:count].tolist() == expected
+
+
+@given(given_=claims(), missing=st.integers(0, 3))
+def test_damage_is_the_same_where_what_is_good_at_a_glance_is_not_looked_at(given_, missing):
+    entries, ratio, block_mib, has_parent, size = given_
+    blocks = len(entries) - len(entries) // (ratio + 1)
+    geometry = SimpleNamespace(
+        chunk_ratio=ratio, block_size=block_mib * MIB, size=max(1, blocks * block_mib * MIB - missing * MIB // 4)
+    )
+    judge = Claims(geometry, size << 20, bool(has_parent), FORBIDDEN)
+    none, slots = np.zeros(0, dtype=np.uint8), np.zeros(len(entries), dtype=np.int64)
+    inputs = (entries, np.arange(len(entries)), FORBIDDEN, none)
+    count = compiling.interpreted(kernels.damaged_slots, inputs, (slots,), judge.sizes, geometry.size)
+    assert judge.damaged(0, entries, none).tolist() == slots[:count].tolist()
 
 
 @pytest.mark.slow
