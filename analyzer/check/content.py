@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from analyzer.guest.filesystems.readings import WholeExt, whole_ext
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
-from analyzer.guest.layouts import exfat, ext, fat, ntfs
-from analyzer.guest.layouts.detect import Recognised, recognise
+from analyzer.guest.layouts import btrfs, exfat, ext, fat, ntfs, xfs
+from analyzer.guest.layouts.detect import Recognised, end_of, recognise
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
 from analyzer.guest.layouts.partitions import Partition, Scheme, bounded, partitions_of
 from analyzer.judgement.judge import merged_into
@@ -24,6 +24,7 @@ from vhdx.source import ByteSource
 
 # Records of $MFT that its mirror has.
 _RECORDS = 4
+_MOST_VOLUME = 1 << 60  # bytes: a superblock that says more is damaged
 _RECOVER = "Restore what is in doubt from a backup; `vhdx recover` names its ranges and files."
 _CODES = {
     Cause.ENCRYPTED: ("CON-06", Severity.ERROR),
@@ -85,6 +86,7 @@ def _check(disk: Disk) -> Iterator[Finding]:
     found = [recognise(bounded(disk.read, part.start, min(part.end, disk.size))) for part in volumes]
     for part, kind in zip(volumes, found, strict=True):
         yield from _check_volume(disk, part, kind)
+        yield from _check_size(disk, part, kind)
     if whole := whole_ext(bounded(disk.read, 0, disk.size), disk.size):
         yield from _check_beneath(parts, found, whole)
 
@@ -150,6 +152,25 @@ def _check_volume(disk: Disk, part: Partition, found: Recognised) -> Iterator[Fi
     if found.front is None and name != "unknown":
         text = f"the volume at {part.start} is {name}"
         yield Finding("CON-05", Severity.NOTE, text, disk_start=part.start)
+
+
+def _check_size(disk: Disk, part: Partition, found: Recognised) -> Iterator[Finding]:
+    """A volume of which the disk, or its partition, has not all."""
+    room, takes = min(part.end, disk.size) - part.start, _size_of(disk, part, found)
+    if room < takes <= _MOST_VOLUME:
+        text = f"the {found.type} volume at {part.start} takes {takes} bytes, and {room} are there"
+        yield _finding("MET-23", text, part.start, room)
+
+
+def _size_of(disk: Disk, part: Partition, found: Recognised) -> int:
+    """Bytes that a volume takes by its own superblock; 0 where nothing here reads that."""
+    if found.front is not None:
+        return end_of(found.front)
+    read = bounded(disk.read, part.start, min(part.end, disk.size))
+    if found.type == "XFS" and (xfs_super := xfs.parse_super(read(0, ntfs.SIZE))):
+        return xfs_super.blocks * xfs_super.block_size
+    btrfs_super = btrfs.parse_super(read(btrfs.MIRRORS[0], btrfs.SIZE)) if found.type == "Btrfs" else None
+    return btrfs_super.device_size if btrfs_super else 0
 
 
 def _check_ntfs(disk: Disk, part: Partition, boot: ntfs.NtfsBoot) -> Iterator[Finding]:

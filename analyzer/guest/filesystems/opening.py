@@ -49,7 +49,8 @@ def opened(
         found = replace(found, notes=(_MADE, *found.notes))
     known = {"type": found.type, "label": found.label or part.name, "notes": found.notes}
     if found.front is None:
-        return known | {"reason": _reason(view, found)}, None
+        by_type = f"; its type in the partition table says {part.purpose}" if part.purpose else ""
+        return known | {"reason": _reason(view, found) + by_type}, None
     known["notes"] = (*found.notes, *_lacks_end(view, found.front))
     try:
         volume = _readable(found.type, view, found.front, avoid, at)

@@ -34,6 +34,10 @@ VOLUMES = (
     Signature(_SWAP_AT, _SWAP, "Linux swap"),
     Signature(BTRFS_START + BTRFS_AT, BTRFS, "Btrfs"),
     Signature(0, XFS, "XFS"),
+    Signature(32, b"NXSB", "APFS"),
+    Signature(1024, b"H+\0\4", "HFS+"),
+    Signature(1024, b"\x10\x20\xf5\xf2", "F2FS"),
+    Signature(0, b"hsqs", "SquashFS"),
     Signature(4096, RAID, "Linux RAID"),
     Signature(0, RAID, "Linux RAID"),
 )

@@ -135,10 +135,14 @@ class ExtInode:
     def has_circle(self, block: int, read: Callable[[int, int], bytes | None]) -> bool:
         """Whether a block of numbers is twice in its tree, as in no healthy one: who walks that comes to no end.
 
-        Blocks that name data alone are not read for it: most files have no others.
+        So it is with a file of more blocks than trees of that depth can name. Blocks that name data alone are not read
+        for it: most files have no others.
         """
         if self.mode >> _KIND_SHIFT not in _MAPPED or self.flags & (InodeFlag.EXTENTS | InodeFlag.INLINE):
             return False
+        per = block // 4
+        if self._blocks(block) > _DIRECT + sum(per**depth for depth in range(1, _DEEPEST + 1)):
+            return True
         return any(is_again for *_, is_again in self._blocks_of_numbers(block, read))
 
     def _blocks_of_numbers(

@@ -106,6 +106,24 @@ _POOLS: dict[UUID | int | None, Pool] = {
 }
 
 
+# What else a type says, of volumes that no reader here looks into; of a GPT and of an MBR.
+_PURPOSES: dict[UUID | int | None, str] = {
+    UUID("e6d6d379-f507-44c2-a23c-238f2a3df928"): "LVM",
+    UUID("a19d880f-05fc-4d3b-a006-743f0f84911e"): "Linux RAID",
+    UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"): "Linux swap",
+    UUID("ca7d7ccb-63ed-4c53-861c-1742536059cc"): "LUKS",
+    UUID("6a898cc3-1dd2-11b2-99a6-080020736631"): "ZFS",
+    UUID("7c3457ef-0000-11aa-aa11-00306543ecac"): "APFS",
+    UUID("48465300-0000-11aa-aa11-00306543ecac"): "HFS+",
+    UUID("aa31e02a-400f-11db-9590-000c2911d1b8"): "VMFS of VMware",
+    0x82: "Linux swap",
+    0x8E: "LVM",
+    0xAF: "HFS+",
+    0xFB: "VMFS of VMware",
+    0xFD: "Linux RAID",
+}
+
+
 class Scheme(Enum):
     """Which table names a partition."""
 
@@ -146,6 +164,11 @@ class Partition:
     def pool(self) -> Pool | None:
         """The pool of disks that it belongs to by its type; None for a volume of its own."""
         return _POOLS.get(self.type)
+
+    @property
+    def purpose(self) -> str:
+        """What its type says it is for, where nothing here reads that; "" of any other."""
+        return _PURPOSES.get(self.type, "")
 
 
 def partitions_of(

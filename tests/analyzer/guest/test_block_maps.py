@@ -1,6 +1,7 @@
 """Files of ext2 and ext3, whose blocks are named by blocks of numbers."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,13 @@ def test_a_block_of_numbers_of_such_blocks_is_followed_in_the_order_of_the_file(
 def test_a_block_of_numbers_that_names_itself_is_read_once():
     parts, nodes = placed(inode((1 << 32) - 1, [0] * 12 + [0, 0, 90]), {90: struct.pack("<256I", *[90] * 256)})
     assert (parts, nodes) == ([], [90 * BLOCK])
+
+
+@pytest.mark.parametrize(("blocks", "is_endless"), [(12 + 256 + 256**2 + 256**3, False), (1 << 52, True)])
+def test_a_file_of_more_blocks_than_its_trees_can_name_comes_to_no_end(blocks, is_endless):
+    high, low = divmod(blocks * BLOCK, 1 << 32)
+    found = replace(inode(0, [0] * 15), low_size=low, high_size=high)
+    assert found.has_circle(BLOCK, lambda *_: None) is is_endless
 
 
 @pytest.mark.parametrize(("numbers", "holds"), [((5, 0), True), ((0, 0), False), ((5, 100), False)])

@@ -131,9 +131,39 @@ def test_a_volume_of_the_whole_disk_is_found_below_an_empty_partition_table(vhdx
     assert "CON-04" in {finding["code"] for finding in checked.json["subjects"][0]["findings"]}
 
 
+def test_what_a_partition_is_for_by_its_type_is_said_where_nothing_is_known_that_begins_like_it(vhdx_command, tmp_path):
+    disk = bytearray(content(1, 4 * MIB))
+    disk[:512] = struct.pack("<446xBBHBBHII48xH", 0, 0, 0, 0x8E, 0, 0, 2048, 4096, 0xAA55)
+    (tmp_path / "disk.raw").write_bytes(disk)
+    assert "its type in the partition table says LVM" in vhdx_command("files", tmp_path / "disk.raw").err
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_a_volume_of_which_the_disk_has_not_all_is_told_by_check(vhdx_command, tmp_path, kind):
+    need(kind)
+    make = {"ext4": images.make_ext, "xfs": images.make_xfs, "btrfs": images.make_btrfs}[kind]
+    size = {"ext4": 8 * MIB, "xfs": 32 * MIB, "btrfs": 128 * MIB}[kind]
+    disk = make(tmp_path / "disk.raw", {"file": b"content"}, size)
+    for cut, codes in ((size, set()), (size - 2 * MIB, {"MET-23"})):
+        with disk.open("r+b") as file:
+            file.truncate(cut)
+        leaf = images.chain_of(tmp_path / str(cut), disk)
+        found = vhdx_command("check", "--content", leaf, "--json").json["subjects"][0]["findings"]
+        assert {finding["code"] for finding in found} & {"MET-23"} == codes
+
+
 @pytest.mark.parametrize(
     ("at", "mark", "name"),
-    [(0, b"XFSB", "XFS"), (0x10040, b"_BHRfS_M", "Btrfs"), (3, b"ReFS\0\0\0\0", "ReFS"), (3, b"-FVE-FS-", "BitLocker")],
+    [
+        (0, b"XFSB", "XFS"),
+        (0x10040, b"_BHRfS_M", "Btrfs"),
+        (3, b"ReFS\0\0\0\0", "ReFS"),
+        (3, b"-FVE-FS-", "BitLocker"),
+        (32, b"NXSB", "APFS"),
+        (1024, b"H+\0\4", "HFS+"),
+        (1024, b"\x10\x20\xf5\xf2", "F2FS"),
+        (0, b"hsqs", "SquashFS"),
+    ],
 )
 def test_other_file_systems_are_named_and_not_read(vhdx_command, tmp_path, at, mark, name):
     disk = images.empty(tmp_path / "disk.raw", MIB)
