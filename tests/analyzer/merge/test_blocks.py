@@ -10,7 +10,7 @@ from analyzer.merge.blocks import held_by_block, read_ahead
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.recipes.kit import child_of
 from tests.analyzer.merge.helpers import disk, merge, opened_chain
-from tests.support.crashing import PagedFile, Recorder
+from tests.support.crashing import PagedFile, Recorder, crash_states
 from vhdx.runs import Kind
 from vhdx.source import read_at
 
@@ -75,3 +75,19 @@ def test_the_largest_blocks_of_the_largest_disk_are_merged_piece_by_piece(lower,
     chain = opened_chain(run, PATHS[:1])
     assert [chain.read(place, PAGE) for place in places] == [stamp(place, PAGE, 2) for place in places]
     assert chain.read(1 << 40, PAGE) == stamp(1 << 40, PAGE, 1)
+
+
+@pytest.mark.slow
+def test_a_parent_gets_a_larger_table_where_the_child_is_that_much_larger():
+    """Its 1 MiB has entries for 128 GiB; the child ends far behind that."""
+    size, last = 300 << 30, (300 << 10) - 1
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("b"), blocks={0: Block(state=BlockState.FULLY_PRESENT)})
+    child = replace(child_of(base, "c", {1: partial(2, 1), last: partial(3, 255)}), size=size)
+    run = Recorder({path: PagedFile.of(encode(spec), path) for path, spec in zip(PATHS, (base, child), strict=False)})
+    merge(run, PATHS[:2])
+    chain = opened_chain(run, PATHS[:1])
+    assert chain.size == size
+    assert chain.read(MIB + PAGE, PAGE) == stamp(PAGE, PAGE, 2)
+    assert chain.read(size - PAGE, PAGE) == stamp(255 * PAGE, PAGE, 3)
+    for words, files in list(crash_states(run, shuffled=0))[::25]:
+        assert opened_chain(Recorder(files), PATHS[:2]).read(size - PAGE, PAGE) == stamp(255 * PAGE, PAGE, 3), words
