@@ -45,7 +45,9 @@ def fix_headers(work: Workspace) -> None:
         work.fix(code, title, evidence, (flipped.at, flipped.page))
     for summed in wrongly_summed(work.view):
         title = f"the header at byte {summed.at} gets the checksum of its page"
-        evidence = "both headers have one identity of the file and one log, and make sense: only the sums are wrong"
+        evidence = (
+            "both headers have identities and a log, and say the same but for their numbers: only the sums are wrong"
+        )
         work.fix("HDR-04", title, evidence, (summed.at, summed.page))
     pair = work.structures.headers.get()
     for copy, flaws in enumerate(pair.flaws):

@@ -74,8 +74,7 @@ class WronglySummed:
 def wrongly_summed(source: ByteSource) -> tuple[WronglySummed, ...]:
     """Both header copies where neither has its checksum and they agree in all but it and their number; else nothing.
 
-    cloud-hypervisor before its pull request 6890 summed a page and wrote another one. Where no log is live the identity
-    of the data may be another one, too: QEMU leaves its new one in the newer header alone, and nothing is read by it.
+    cloud-hypervisor before its pull request 6890 summed a page and wrote another one.
     """
     try:
         pages = [read_at(source, at, HEADER_SIZE) for at in HEADER_OFFSETS]
@@ -83,11 +82,9 @@ def wrongly_summed(source: ByteSource) -> tuple[WronglySummed, ...]:
         return ()
     if [flaw.code for page in pages for flaw in check_header(parse_header(page), page, 0)] != ["HDR-02", "HDR-02"]:
         return ()
-    # An identity of 128 bits that is alike in two places is no damage: what overwrites one page does not write
+    # Two identities of 128 bits that are alike in two places are no damage: what overwrites one page does not write
     # the other's identities into it. Zeros could be alike, so that identities have to be there.
     first, second = (replace(parse_header(page), checksum=0, sequence_number=0) for page in pages)
-    if first.log_guid == NIL != second.data_write_guid:
-        second = replace(second, data_write_guid=first.data_write_guid)
     if first != second or NIL in (first.file_write_guid, first.data_write_guid):
         return ()
     summed = [with_checksum(page) for page in pages]
@@ -100,5 +97,5 @@ def wrongly_summed(source: ByteSource) -> tuple[WronglySummed, ...]:
 def check_sums(source: ByteSource) -> Iterator[Finding]:
     """What explains that neither header has the checksum of its page."""
     for copy in wrongly_summed(source)[:1]:
-        text = "both headers are of one file and have the checksum of another page, as cloud-hypervisor wrote them"
+        text = "both headers say the same and have the checksum of another page, as cloud-hypervisor wrote them"
         yield Finding("HDR-17", Severity.NOTE, text, copy.at + 4, 4, "2.2.2")

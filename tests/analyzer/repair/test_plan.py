@@ -1,6 +1,5 @@
 """What a repair finds to fix, and what it leaves alone."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,9 @@ import pytest
 import fixtures
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.structures import DeadLog
-from fixtures import RECIPES, Identity, ImageSpec, encode
+from fixtures import RECIPES
 from fixtures.checksum import sealed
 from fixtures.damage import DAMAGES
-from fixtures.spec import HeaderCopy
 from tests.analyzer.repair.helpers import HEADERS, KIB, MIB, SAME, TABLES, codes_of, content, flipped, plan_of, sound
 from tests.support.catalogue import fixture_of
 from tests.support.sources import SparseSource
@@ -184,20 +182,3 @@ def test_a_log_that_can_be_applied_is_applied_whatever_is_asked_for():
     file = sound("log-live")
     plan = plan_repair(SparseSource(file, Path("disk.vhdx")), SAME, dead_log=DeadLog.DROP)
     assert codes_of(plan) == codes_of(plan_of(file))
-
-
-def test_wrong_sums_are_written_again_where_only_the_older_header_has_an_older_identity_of_the_data():
-    spec = ImageSpec(size=4 * MIB)
-    before = replace(spec.identity, data_write_guid=Identity.of("before").data_write_guid)
-    file = encode(replace(spec, headers=(HeaderCopy(sequence=6, identity=before), HeaderCopy(sequence=7))))
-    whole = file.read(0, MIB)
-    for at in HEADERS:
-        file = file.patched(at + 4, b"sums")
-    plan = plan_of(file)
-    assert codes_of(plan) == ["HDR-04", "HDR-04"]
-    assert result(file, plan).read(0, MIB) == whole
-    other = replace(before, file_write_guid=before.data_write_guid)
-    file = encode(replace(spec, headers=(HeaderCopy(sequence=6, identity=other), HeaderCopy(sequence=7))))
-    for at in HEADERS:
-        file = file.patched(at + 4, b"sums")
-    assert not plan_of(file).opens
