@@ -38,7 +38,8 @@ class Content:
             raise UnreadableFileError(record.path, record.obstacle or "another file has its record")
         if stream.packing is Packing.ENCRYPTED:
             raise UnreadableFileError(record.path, "it is encrypted (EFS)")
-        if _is_twice(stream):
+        is_single = len(stream.extents) <= 1  # as of most files
+        if not is_single and _is_twice(stream):
             raise UnreadableFileError(record.path, "it has a place of the disk twice, as no sound file does")
         self.size, self.lost = stream.size, 0
         self._volume, self._record, self._stream = volume, record, stream
@@ -50,10 +51,12 @@ class Content:
         told = _stream_told(volume, record, stream)
         self._inside, written = (told.inside, told.initialized) if told else (None, self.size)
         extents = [Range(at, min(count, written - at)) for at, _, count in stream.extents if at < written]
-        stored = self._units([Range(0, self.size)] if stream.resident else extents)
-        self._stored = stored - self._past_end if self._past_end else stored
+        stored = [Range(0, self.size)] if stream.resident else extents
+        is_one = len(stored) == 1 and self._unit == 1 and not self._past_end and _is_inside(stored[0], self.size)
+        self._only = stored[0] if is_one else None  # a set of ranges takes ten times as long to make
+        self._several = NO_RANGES if is_one else self._units(stored) - self._past_end
         is_plain = volume.record.type in _PLAIN_VOLUMES and stream.packing is Packing.PLAIN and not stream.resident
-        is_by_extents = (is_plain or told is not None) and _are_apart(stream)
+        is_by_extents = (is_plain or told is not None) and (is_single or _are_apart(stream))
         self._offsets = [extent.offset for extent in stream.extents] if is_by_extents else []
 
     def pieces(self) -> Iterator[Piece]:
@@ -61,8 +64,8 @@ class Content:
 
         What is past the end of the volume is lost, and only counted: of hostile volumes it has no end.
         """
-        self.lost += self._past_end.size
-        for part in self._stored:
+        self.lost += self._past_end.size if self._past_end else 0
+        for part in (self._only,) if self._only else self._several:
             for at in range(part.start, part.end, _PIECE):
                 yield self._piece(at, min(_PIECE, part.end - at))
 
@@ -71,7 +74,8 @@ class Content:
         length = max(0, min(length, self.size - offset))
         buffer = bytearray(length)
         self.lost += self._past_end.within(Range(offset, length)).size
-        for part in self._stored.within(Range(offset, length)):
+        stored = Ranges.single(self._only) if self._only else self._several
+        for part in stored.within(Range(offset, length)):
             buffer[part.start - offset : part.end - offset] = self._piece(*part).data
         return bytes(buffer)
 
@@ -80,8 +84,6 @@ class Content:
         if not parts:
             return NO_RANGES
         unit = self._unit
-        if len(parts) == 1 and unit == 1 and 0 < parts[0].length <= self.size - parts[0].start:  # as of most files
-            return Ranges.single(parts[0])
         rounded = ((part.start // unit * unit, -(-part.end // unit) * unit) for part in parts)
         return Ranges.of(Range.between(start, min(self.size, end)) for start, end in rounded)
 
@@ -129,6 +131,8 @@ class Content:
 
 def _stream_told(volume: Volume, record: FileRecord, stream: Stream) -> NtfsStream | None:
     """What the record of a file of NTFS says of a plain stream; None where it is not what the reader says of it."""
+    if volume.plain and (known := volume.plain.told(record.address, stream.name)):
+        return known
     is_plain = volume.record.type == "ntfs" and stream.type == DATA and stream.packing is Packing.PLAIN
     place = record.metadata[0] if is_plain and record.metadata else Range(0, 0)
     if not 0 < place.length <= _MOST_RECORD or place.end > volume.reader.disk.size:
@@ -136,6 +140,10 @@ def _stream_told(volume: Volume, record: FileRecord, stream: Stream) -> NtfsStre
     told = stream_in(volume.read_place(place), record.address, stream.name)
     is_same = told and told.size == stream.size and (told.inside is not None) == bool(stream.resident)
     return told if is_same else None
+
+
+def _is_inside(part: Range, size: int) -> bool:
+    return 0 < part.length <= size - part.start
 
 
 def _are_apart(stream: Stream) -> bool:

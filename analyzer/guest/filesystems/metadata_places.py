@@ -237,6 +237,9 @@ class NtfsLayout(Layout):
     def places(self, offset: int, end: int) -> list[Range]:
         """Where bytes of $MFT are, bytes of the disk."""
         places, index = [], max(0, bisect_right(self._offsets, offset) - 1)
+        at, start, length = self._extents[index] if self._extents else (0, 0, 0)
+        if at <= offset and end <= at + length:  # as of most
+            return [Range(start + offset - at, end - offset)]
         for at, start, length in self._extents[index:]:
             lower, upper = max(offset, at), min(end, at + length)
             if at >= end:

@@ -30,7 +30,7 @@ def stream_in(raw: bytes, number: int, name: str) -> NtfsStream | None:
         return None
     attributes = [*attributes_of(raw)]
     found = [attribute for kind, attribute in attributes if kind == DATA and _name_of(attribute) == name]
-    return None if len(found) != 1 or any(kind == _LIST for kind, _ in attributes) else _stream_of(found[0])
+    return None if len(found) != 1 or any(kind == _LIST for kind, _ in attributes) else whole_stream(found[0])
 
 
 def _name_of(attribute: bytes) -> str:
@@ -38,8 +38,10 @@ def _name_of(attribute: bytes) -> str:
     return attribute[at : at + 2 * attribute[9]].decode("utf-16-le", "replace") if attribute[9] else ""
 
 
-def _stream_of(attribute: bytes) -> NtfsStream | None:
-    _, _, is_outside, _, flags, first, _, size, initialized = ATTRIBUTE.unpack_from(attribute)
+def whole_stream(attribute: bytes) -> NtfsStream | None:
+    """What an attribute says of its stream; None where it does not describe all of it, or that is packed or sparse."""
+    whole = attribute.ljust(ATTRIBUTE.size, b"\0")  # one in its record may be shorter
+    _, _, is_outside, _, flags, first, _, size, initialized = ATTRIBUTE.unpack_from(whole)
     if flags & PACKED:
         return None
     if is_outside:

@@ -12,6 +12,7 @@ from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible, ReadOnly
 from analyzer.guest.layouts.ext_inodes import InodeFlag, named_in
 from analyzer.guest.layouts.ntfs_index import NamedRecord
+from analyzer.guest.layouts.ntfs_streams import NtfsStream
 from vhdx.ranges import Range
 
 _ROOT = 2
@@ -55,6 +56,10 @@ class PlainExt:
         """See Plain."""
         names = self._names(folder)
         return None if names is None or self.view.missed else self._found(folder, names)
+
+    def told(self, address: int, name: str) -> NtfsStream | None:  # noqa: ARG002 - see Plain
+        """See Plain: nothing, for files of ext hold what is at their extents."""
+        return None
 
     def _found(self, folder: FileRecord, names: list[tuple[int, bytes]]) -> Iterator[FileRecord | NamedRecord]:
         path, above = folder.path, folder.address

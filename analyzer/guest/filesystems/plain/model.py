@@ -6,6 +6,7 @@ from typing import Protocol
 from analyzer.guest.filesystems.record import ORPHANS, FileKind, FileRecord, Role
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ntfs_index import NamedRecord
+from analyzer.guest.layouts.ntfs_streams import NtfsStream
 
 MOST_FOLDER = 16 << 20
 """Bytes of a folder, some 200,000 names: the largest that is read here."""
@@ -29,6 +30,10 @@ class Plain(Protocol):
 
         A file that is not is given by its name alone.
         """
+        ...
+
+    def told(self, address: int, name: str) -> NtfsStream | None:
+        """What the record of one of the last files says of a stream, which was read with the rest; else None."""
         ...
 
 

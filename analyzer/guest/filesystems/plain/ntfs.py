@@ -35,9 +35,11 @@ from analyzer.guest.layouts.ntfs import (
     volume_flags,
 )
 from analyzer.guest.layouts.ntfs_index import NamedRecord
+from analyzer.guest.layouts.ntfs_streams import NtfsStream, whole_stream
 from vhdx.ranges import Range
 
 _ROOT, _VOLUME, _FIRST_OF_USER = 5, 3, 24
+_MOST_KEPT = 2048  # streams of which is kept what their records say: more than are told together
 _NEAR, _KEPT = 1 << 16, 64  # bytes of records that are read at once, and how many times that are kept
 # Fixups, sequence number, links, first attribute, flags, bytes in use and in all, the record that it is a part of, its
 # own number.
@@ -62,7 +64,7 @@ class _Told(NamedTuple):
     times: Times
     mode: int
     owner: int
-    streams: list[Stream]
+    streams: list[tuple[Stream, NtfsStream | None]]
     places: list[Range]
     """Of all else that is outside of the record."""
 
@@ -84,11 +86,14 @@ class PlainNtfs:
         is_whole = data is not None and sum(count for _, count, _ in placed) * boot.cluster_size >= data.size
         self._records = data.size // boot.record_size if data and is_whole else 0
         self._layout = NtfsLayout(view, boot, placed)
+        self._streams: dict[tuple[int, str], NtfsStream] = {}
         self._near = lru_cache(maxsize=_KEPT)(self._near_records)
 
     def root(self) -> FileRecord | None:
         """See Plain."""
-        return self._record("", NamedRecord("", _ROOT, self._sequence(_ROOT)), _ROOT, Role.USER)
+        root = NamedRecord("", _ROOT, self._sequence(_ROOT))
+        found = self._record("", root, _ROOT, Role.USER) if root.sequence >= 0 else None
+        return found if found and found.kind is FileKind.DIRECTORY else None
 
     def entries(self, folder: FileRecord) -> Iterator[FileRecord | NamedRecord] | None:
         """See Plain."""
@@ -96,6 +101,10 @@ class PlainNtfs:
         if names is None or self.view.missed or not self._are_plain(names):
             return None
         return self._found(folder, names)
+
+    def told(self, address: int, name: str) -> NtfsStream | None:
+        """See Plain."""
+        return self._streams.get((address, name))
 
     def label(self) -> str:
         """The name of the volume."""
@@ -147,9 +156,9 @@ class PlainNtfs:
         )
 
     def _record(self, path: str, named: NamedRecord, above: int, role: Role) -> FileRecord | None:
-        """The record of a file; None where it is not plain."""
+        """The record of a file, whose head is right; None where it is not plain."""
         number, raw = named.number, self._raw(named.number)
-        if self.view.missed or self._sequence(number) != named.sequence:
+        if self.view.missed or len(raw) < _HEAD.size:
             return None
         _, fixups, count, sequence, links, first, flags, used, room, _, _ = _HEAD.unpack_from(raw)
         places = self._layout.record_places(number)
@@ -161,19 +170,21 @@ class PlainNtfs:
         kind = FileKind.DIRECTORY if flags & _IS_FOLDER else FileKind.FILE
         if number < _FIRST_OF_USER and number != _ROOT and path.startswith("/$"):
             role = Role.SYSTEM
-        own = [stream for stream in told.streams if not stream.name]
-        if len(own) > 1 or (bool(own) == (kind is FileKind.DIRECTORY) and role is Role.USER):
+        streams = {stream.name: stream for stream, _ in told.streams}
+        data = streams.pop("", None)
+        is_odd = len(told.streams) != len(streams) + bool(data)  # two of one name
+        if is_odd or (bool(data) == (kind is FileKind.DIRECTORY) and role is Role.USER):
             return None
-        data = own[0] if own else None
+        self._keep(number, told.streams)
         return FileRecord(
             self._number, path, number, above, kind, sequence, FileState.ALLOCATED, role, data.size if data else 0,
             told.times, told.mode, told.owner, 0, links, None, data,
-            tuple([stream for stream in told.streams if stream.name]), (*places, *told.places),
+            tuple(streams.values()), (*places, *told.places),
         )  # fmt: skip
 
     def _told(self, raw: bytes, at: int, end: int, record: list[Range]) -> _Told | None:
         """What the attributes of a whole record say; None where any of them is not plain."""
-        known, streams, places = None, list[Stream](), list[Range]()
+        known, streams, places = None, list[tuple[Stream, NtfsStream | None]](), list[Range]()
         for kind, place, attribute in _attributes(raw, at, end):
             is_outside = attribute[8]
             if kind in _ODD:
@@ -194,18 +205,24 @@ class PlainNtfs:
                 return None
         return _Told(*known, streams, places) if known else None
 
-    def _stream(self, attribute: bytes, record: list[Range]) -> Stream | None:
+    def _stream(self, attribute: bytes, record: list[Range]) -> tuple[Stream, NtfsStream | None] | None:
         is_outside, letters, name_at, flags, number = _NAMED.unpack_from(attribute)
         name = attribute[name_at : name_at + 2 * letters].decode("utf-16-le", "replace")
-        if flags & _PACKED or not name.isprintable() or "/" in name:
+        told = whole_stream(attribute)
+        if flags & _PACKED or not name.isprintable() or "/" in name or (told is None and not is_outside):
             return None
-        if not is_outside:
-            length, at = RESIDENT.unpack_from(attribute)
-            is_inside = at + length <= len(attribute)
-            return Stream(name, length, DATA, number, Packing.PLAIN, tuple(record), ()) if is_inside else None
-        extents = self._extents(attribute)
-        size = int.from_bytes(attribute[_SIZE], "little")
-        return None if extents is None else Stream(name, size, DATA, number, Packing.PLAIN, (), extents)
+        extents = self._extents(attribute) if is_outside else ()
+        if extents is None:
+            return None
+        size = int.from_bytes(attribute[_SIZE], "little") if told is None else told.size
+        return Stream(name, size, DATA, number, Packing.PLAIN, () if is_outside else tuple(record), extents), told
+
+    def _keep(self, address: int, streams: list[tuple[Stream, NtfsStream | None]]) -> None:
+        if len(self._streams) > _MOST_KEPT:
+            self._streams.clear()
+        for stream, told in streams:
+            if told:
+                self._streams[address, stream.name] = told
 
     def _extents(self, attribute: bytes) -> tuple[Extent, ...] | None:
         """Where an attribute outside of its record is; None where that is not all in this record, or cannot be."""
