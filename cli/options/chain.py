@@ -209,11 +209,11 @@ def warn_of_findings(chain: Chain) -> tuple[Finding, ...]:
 @contextmanager
 def changing(path: Path, needed: int) -> Iterator[None]:
     """What to say when the change of a file in its place ends early; on a full disk it lacks `needed` bytes at most."""
-    again = "the file is whole: run the same command again, and it goes on"
+    again = "run the same command again, and it goes on"
     try:
-        with when_interrupted(f"{path}: {again}"):
+        with when_interrupted(f"{path} is whole; {again}"):
             yield
     except FileSystemFullError as error:
         free = shutil.disk_usage(path.absolute().parent).free
         room = f"what is left takes up to {size(needed)}, and {size(free)} are free"
-        raise FileSystemFullError(path, f"{room}; {again}") from error
+        raise FileSystemFullError(path, f"{room}; the file is whole: make room, {again}") from error
