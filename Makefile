@@ -16,7 +16,7 @@ ROOMS ?= tests
 # the programs that tests start all of vhdx (0.15 s).
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak in-place-soak many clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz damaged-volumes boot false-alarms peers merge-soak in-place-soak many clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -76,6 +76,9 @@ soak: $(DEV)  ## 20,000 random disasters over random chains (TRIALS=n, SEED=firs
 
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS) --dist worksteal
+
+damaged-volumes: $(DEV) $(PEERS)  ## read, extract and recover 2,000 damaged ext, NTFS, FAT and exFAT volumes, and interrupt that
+	$(BIN)/pytest -m fuzz -n $(JOBS) --dist worksteal tests/analyzer/guest/filesystems/test_damaged.py
 
 boot: $(DEV)  ## boot guests from disks that are served (Debian: qemu-system-x86, ovmf, libnbd-bin, mtools, dosfstools)
 	$(BIN)/pytest -m boot tests/analyzer/serve/test_boot.py

@@ -85,6 +85,10 @@ class OpenedVolume:
         """See `walk`."""
         return walk(self, include, top)
 
+    def folders_in_doubt(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
+        """See `walk`, of a volume that is of two times."""
+        return walk(self, include, top, is_torn=True)
+
     def unnamed(self) -> Iterator[Item]:
         """The file system's own files that no folder names: the journal of ext."""
         for name, address in self.maker.layout.own_files():

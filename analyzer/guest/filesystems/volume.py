@@ -208,7 +208,10 @@ class Volume:
 
     def _walked(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
         is_plain = self.plain is not None and include is Include.PRESENT
-        return walk(_Mixed(self), include, top) if is_plain else self._items("folders", include, top)
+        is_doubtful = self.reader.disk.doubtful.touches(Range.between(self.part.start, self.part.end))
+        if is_plain:
+            return walk(_Mixed(self), include, top, is_torn=is_doubtful)
+        return self._items("folders_in_doubt" if is_doubtful else "folders", include, top)
 
     def _entries(self, include: Include, folder: FileRecord) -> Iterator[Item]:
         """What is in a folder: what is plain is read here, of the rest the other process is asked."""

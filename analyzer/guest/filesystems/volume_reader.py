@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from analyzer.guest.filesystems.errors import MissingReaderError
 from vhdx.disk import DiskSource
 from vhdx.lost import NoteLost
-from vhdx.ranges import GrowingRanges, Range
+from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
 from vhdx.reader import Reader
 from vhdx.runs import Kind
 
@@ -36,6 +36,8 @@ class ReadableDisk:
         """Read `disk`, which stays the caller's to close, by a policy that notes what is lost."""
         self.size, self.sector_size = disk.size, disk.sector_size
         self._disk = disk
+        self.doubtful: Ranges = getattr(disk, "stale", NO_RANGES)
+        """What may be of another time than the rest, by the map of a disk that was recovered."""
         self._lost = lost or NoteLost(disk.sector_size)
         self._reader, self._lock = Reader(disk, self._lost), Lock()
 

@@ -49,9 +49,13 @@ class Walkable(Protocol):
         ...
 
 
-def walk(volume: Walkable, include: Include, top: FileRecord | None) -> Iterator[Item]:
-    """Every folder from `top` (the root) down, each once, with what is in it; memory grows with folders alone."""
-    seen, named, is_torn = set[int](), set[int](), False
+def walk(volume: Walkable, include: Include, top: FileRecord | None, *, is_torn: bool = False) -> Iterator[Item]:
+    """Every folder from `top` (the root) down, each once, with what is in it; memory grows with folders alone.
+
+    With `is_torn` folders may be older than what is in them, though each can be listed: of a disk of two halves so
+    six of 120 files came back that no folder names.
+    """
+    seen, named = set[int](), set[int]()
     for item in volume.root() if top is None else (top,):
         for found in below(volume, item, include, seen, named) if isinstance(item, FileRecord) else (item,):
             is_torn = is_torn or _is_torn(found)

@@ -1,14 +1,15 @@
 """`python -m tests.analyzer.recover.beside VHDX JUDGE NAME...`: whole files that come back, beside PhotoRec and e2fsck.
 
 JUDGE is the program that makes the cases (its `Run` unpacks one), VHDX the tool. PhotoRec looks through the damaged
-files; e2fsck mends the image that `vhdx recover` wrote, where that holds an ext, and debugfs takes its files out. A
-file counts once it is there with all of its bytes, under any name; of PhotoRec's also where more follows, for it
-guesses ends.
+files; TestDisk copies what it lists of them, or of the image that `vhdx recover` wrote, whichever is more; e2fsck mends
+that image, where it holds an ext, and debugfs takes its files out. A file counts once it is there with all of its
+bytes, under any name; of PhotoRec's also where more follows, for it guesses ends.
 """
 
 import importlib.util
 import json
 import lzma
+import os
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,20 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HEADER = "| case | files | `vhdx recover`, `extract` | e2fsck, debugfs | PhotoRec |\n|---|---|---|---|---|"
+HEADER = (
+    "| case | files | `vhdx recover`, `extract` | e2fsck, debugfs | TestDisk | PhotoRec |\n|---|---|---|---|---|---|"
+)
+MOST_VOLUMES = 6
+TABLES = ("none", "i386", "gpt")
+"""Of partitions, by TestDisk's names: it is asked for each."""
+_PLAIN = os.environ | {"TERM": "dumb"}
 
 
 def run(*command, folder):
-    return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, check=False).returncode
+    command = list(map(str, command))
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=_PLAIN
+    ).returncode
 
 
 def contents_below(folder):
@@ -43,7 +53,9 @@ def whole_in_front(folder, wanted, lengths):
 
 def by_vhdx(tool, folder, inputs, wanted):
     run(tool, "recover", *inputs, "-o", folder / "r.raw", folder=folder)
-    run(tool, "extract", folder / "r.raw", "/", "-o", folder / "x", folder=folder)
+    (folder / "x").mkdir()
+    for volume in range(1, MOST_VOLUMES + 1):
+        run(tool, "extract", folder / "r.raw", f"{volume}:/", "-o", folder / "x" / str(volume), folder=folder)
     return whole(folder / "x", wanted)
 
 
@@ -68,6 +80,18 @@ def by_photorec(folder, inputs, wanted, lengths):
     return whole_in_front(folder / "p", wanted, lengths)
 
 
+def by_testdisk(folder, inputs, wanted):
+    """What it copies of each file, or of the recovered image, under the table of partitions that gives most."""
+    images = [path for path in (*inputs, folder / "r.raw") if path.exists()]
+    most = 0
+    for image in images:
+        for table in TABLES:
+            with TemporaryDirectory(dir=folder) as copies:
+                run("testdisk", "/cmd", image, f"partition_{table},advanced,list,filecopy", folder=copies)
+                most = max(most, whole(Path(copies), wanted))
+    return most
+
+
 def row(tool, judge, case):
     with TemporaryDirectory() as root:
         folder = Path(root)
@@ -80,8 +104,9 @@ def row(tool, judge, case):
         ours = by_vhdx(tool, folder, inputs, wanted)
         lengths = lengths_of(tool, folder, judge, case)
         mended = by_e2fsck(folder, wanted)
-        carved = by_photorec(folder, inputs, wanted, lengths)
-        return f"| {case['name']} | {len(wanted)} | {ours} | {'-' if mended is None else mended} | {carved} |"
+        copied, carved = by_testdisk(folder, inputs, wanted), by_photorec(folder, inputs, wanted, lengths)
+        mended = "-" if mended is None else mended
+        return f"| {case['name']} | {len(wanted)} | {ours} | {mended} | {copied} | {carved} |"
 
 
 def lengths_of(tool, folder, judge, case):

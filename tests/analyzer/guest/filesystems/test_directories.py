@@ -4,9 +4,13 @@ import struct
 
 import pytest
 
+from analyzer.convert.disks import RawDisk
+from analyzer.guest.filesystems.open import open_volumes
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts.ext_inodes import is_whole_directory
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import need
+from vhdx.ranges import NO_RANGES, Range, Ranges
 
 
 @pytest.fixture
@@ -49,6 +53,18 @@ def test_a_folder_with_a_length_that_cannot_be_is_told(vhdx_command, volume, len
     assert answer.code == 1
     assert ["damaged" in trouble["text"] for trouble in answer.json["troubles"]] == [True]
     assert vhdx_command("files", volume, "/few").code == 0
+
+
+@pytest.mark.peers
+def test_of_a_volume_in_doubt_files_without_names_are_listed_too(volume):
+    images.run("debugfs", "-w", "-R", 'unlink "/few/a rather long name of file 0003"', volume)
+    for doubtful, count in ((NO_RANGES, 0), (Ranges.of([Range(4096, 512)]), 1)):
+        with RawDisk(volume) as disk:
+            readable = ReadableDisk(disk)
+            readable.doubtful = doubtful
+            (found,) = open_volumes(readable)
+            unreached = [one.path for one in found.walk() if one.path.startswith("/$unreached/")]
+        assert len(unreached) == count
 
 
 def test_blocks_are_filled_by_entries_to_their_last_byte():
