@@ -75,9 +75,13 @@ def _older(disk: Image | Chain) -> Iterator[State]:
 
 
 def _check(disk: Disk) -> Iterator[Finding]:
-    if primary := _read_gpt(disk, 1):
+    primary = _read_gpt(disk, 1)
+    if primary:
         yield from _check_gpt(disk, primary)
     parts = partitions_of(bounded(disk.read, 0, disk.size), disk.size, [disk.sector_size])
+    if primary is None and parts and parts[0].from_backup:
+        text = "the GPT is not there or is damaged; its backup at the end of the disk names the partitions"
+        yield _finding("CON-01", text, disk.sector_size, disk.sector_size)
     for part in parts:
         if part.scheme is Scheme.MBR and part.end > disk.size:
             text = f"a partition of the MBR ends at {part.end}, and the disk has {disk.size} bytes"

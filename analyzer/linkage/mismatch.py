@@ -202,9 +202,12 @@ def _verdict(
     traces: Sequence[Trace],
     merge: Merge | None,
 ) -> Verdict:
-    if _fits(child, parent) or (left is not None and left.total == 0 and merge is not Merge.COMPLETE):
+    if _fits(child, parent):
         return Verdict.SAFE
-    bearings = [fact.bearing for fact in facts]
+    bearings = {fact.bearing for fact in facts}
+    is_interrupted = merge is Merge.INTERRUPTED and not bearings & {Bearing.CHANGED, Bearing.OTHER_DISK}
+    if left is not None and left.total == 0 and merge is not Merge.COMPLETE:
+        return Verdict.MERGE_INTERRUPTED if is_interrupted else Verdict.SAFE
     if Bearing.OTHER_DISK in bearings:
         # A disk id alone may have been given anew, by a conversion: structures that agree speak louder.
         known = {trace.bearing for trace in traces}
@@ -212,7 +215,7 @@ def _verdict(
         return Verdict.DOUBTFUL if only_id and child.sector_size == parent.sector_size else Verdict.WRONG_PARENT
     if merge is Merge.COMPLETE:
         return Verdict.MERGED
-    if merge is Merge.INTERRUPTED and Bearing.CHANGED not in bearings:
+    if is_interrupted:
         return Verdict.MERGE_INTERRUPTED
     # What file systems show can prove that a parent was changed, never that it was not: only where nothing of it
     # shows does it not matter.

@@ -150,8 +150,8 @@ class Maker:
     def _obstacle(self, address: int, kind: FileKind, attributes: tsk.Attributes, places: list[Range]) -> str | None:
         if self.is_lost(places):
             return LOST_RECORD
-        if attributes.runs_missing and kind is FileKind.FILE and not isinstance(self.layout, ExtLayout):
-            return _PLACES_MISSING  # in a file of ext this is a hole, of which the reader has no run
+        if kind is FileKind.FILE and self._lacks_places(attributes):
+            return _PLACES_MISSING
         if attributes.data is not None and attributes.data.packing is Packing.ENCRYPTED:
             return "it is encrypted (EFS)"
         if self.special_inodes and isinstance(self.layout, ExtLayout) and kind is FileKind.FILE:
@@ -161,6 +161,17 @@ class Maker:
             if flags & InodeFlag.INLINE:
                 return "it stands in its inode (inline_data), which is not read"
         return None
+
+    def _lacks_places(self, attributes: tsk.Attributes) -> bool:
+        """Whether not all places of a file's data are known: of a hole in a file of ext the reader has no run either.
+
+        FAT has no holes, and of clusters that lead back to one of them the reader gives none without a word.
+        """
+        if isinstance(self.layout, ExtLayout):
+            return False
+        data = attributes.data if isinstance(self.layout, FatLayout) else None
+        is_short = data is not None and sum(extent.length for extent in data.extents) < data.size
+        return attributes.runs_missing or is_short
 
     def _lacks_data(self, meta: Any, role: Role) -> str | None:  # noqa: ANN401
         """Why a file of which the reader gives no data is not an empty one: it skips trees that make no sense.

@@ -83,6 +83,12 @@ def test_the_first_sectors_of_the_disk_alone_are_an_interrupted_merge(evidence_o
     assert "none of the 200 others" in str(evidence)
 
 
+def test_a_merge_of_a_child_that_leaves_its_parent_nothing_was_interrupted_all_the_same(evidence_on):
+    all_of_it = dict.fromkeys(range(SIZE // CLUSTER), 2)
+    assert evidence_on(BASE | dict.fromkeys(range(400), 2), all_of_it).verdict is Verdict.MERGE_INTERRUPTED
+    assert evidence_on(BASE | {500: 3}, all_of_it).verdict is Verdict.SAFE
+
+
 def test_a_merge_that_had_several_writes_under_way_was_interrupted_all_the_same(evidence_on):
     assert evidence_on(BASE | FIRST | {320: 2}).verdict is Verdict.MERGE_INTERRUPTED
 

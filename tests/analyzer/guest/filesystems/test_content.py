@@ -13,6 +13,7 @@ from analyzer.guest.filesystems.open import open_volumes
 from analyzer.guest.filesystems.record import Extent, FileKind, Role
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.layouts.fat import parse_boot
 from analyzer.guest.layouts.ntfs_streams import stream_in
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need
@@ -90,3 +91,18 @@ def test_a_file_with_one_place_twice_is_no_sound_file(disk, start):
         else:
             Content(volume, plain, stream)
         del volume
+
+
+def test_a_file_of_fat_whose_clusters_are_a_circle_has_not_all_of_its_places(tmp_path):
+    need("fat")
+    disk = images.make_fat(tmp_path / "disk.raw", 16 * images.MIB)
+    images.fat_write(disk, "circle", content(5, 40_000))
+    images.fat_write(disk, "sound", content(6, 40_000))
+    with disk.open("r+b") as file:
+        boot = parse_boot(file.read(512))
+        file.seek(boot.fat_start + 2 * 4)
+        file.write(struct.pack("<H", 2))  # the third of its clusters leads back to the first
+    with RawDisk(disk) as raw:
+        (volume,) = open_volumes(ReadableDisk(raw))
+        obstacles = {file.path: file.obstacle for file in volume.walk() if file.role is Role.USER}
+    assert obstacles == {"/circle": "not all of the places of its data are known", "/sound": None}
