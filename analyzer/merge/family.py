@@ -46,6 +46,17 @@ def children_beside(image: Image) -> tuple[Path, ...]:
     return tuple(path for path, linkages in found if image.data_write_guid in linkages)
 
 
+def parents_named(beside: Path) -> Iterator[tuple[UUID, Path]]:
+    """The identities that other files in the folder of a file name as their parents', each with the file.
+
+    It is for a file that does not open, whose own identity is not known. A folder that cannot be listed names none.
+    """
+    own = file_identity(beside)
+    with suppress(OSError):
+        found = _children([beside.parent])
+        yield from ((linkage, path) for path, linkages in found if file_identity(path) != own for linkage in linkages)
+
+
 def _children(folders: Iterable[Path]) -> Iterator[tuple[Path, tuple[UUID, ...]]]:
     """The differencing files of the folders, each with the identities that its parent may have."""
     for folder in sorted({os.path.realpath(folder) for folder in folders}):

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from analyzer.check.file import check_structures, unreadable
-from analyzer.repair.structures import DeadLog, fix_headers, fix_identifier, fix_log, fix_region_tables, fix_table
+from analyzer.repair.structures import (
+    Children,
+    DeadLog,
+    fix_headers,
+    fix_identifier,
+    fix_log,
+    fix_region_tables,
+    fix_table,
+)
 from analyzer.repair.undo import MOST_WITNESSED
 from analyzer.repair.workspace import RepairPlan, Workspace
 from analyzer.text import plural
@@ -26,16 +34,21 @@ _MOST_BLOCKS = 16
 
 
 def plan_repair(
-    source: ByteSource, identities: Identities = random_identities, *, dead_log: DeadLog = DeadLog.KEEP
+    source: ByteSource,
+    identities: Identities = random_identities,
+    *,
+    dead_log: DeadLog = DeadLog.KEEP,
+    children: Children = tuple,
 ) -> RepairPlan:
     """What can be fixed in a file, and what cannot; works on files that nothing opens.
 
     `identities` give the new file_write_guid that closing a log needs. A log without an entry that could be applied is
-    given up where `dead_log` says so: all else discards nothing. Raises InputOutputError.
+    given up where `dead_log` says so: all else discards nothing. `children` are asked only where a header is damaged.
+    Raises InputOutputError.
     """
     work = Workspace(source)
     if source.size >= HEADER_AREA_SIZE:  # a shorter file holds no structure whole, and may be none of this format
-        fix_headers(work)
+        fix_headers(work, children)
         fix_log(work, identities, dead_log)
         fix_region_tables(work)
         fix_identifier(work)

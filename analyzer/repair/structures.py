@@ -1,13 +1,22 @@
 """Identifier, headers, region tables and block table, fixed by what explains them; the log, applied for good."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from itertools import islice
+from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 
-from analyzer.check.diagnosis.checksums import HEADERS, REGION_TABLES, FlippedCopy, flips_of, wrongly_summed
+from analyzer.check.diagnosis.checksums import (
+    HEADERS,
+    REGION_TABLES,
+    FlippedCopy,
+    flips_of,
+    named_copies,
+    wrongly_summed,
+)
 from analyzer.check.diagnosis.displaced_entries import displacements
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.repair.workspace import Fix, Workspace, nonzero_pieces
@@ -23,7 +32,7 @@ from vhdx.source import extents_of
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_OFFSETS, LOG_SECTOR_SIZE, NIL, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE
 from vhdx.structures.fields import Copies
-from vhdx.structures.header import build_header
+from vhdx.structures.header import build_header, parse_header
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.structures.region import RegionTable, check_region_tables, judge_region_tables
 from vhdx.table import WINDOW_SLOTS, BlockTable, distinct
@@ -35,9 +44,12 @@ _MOST_PAGES = 16 << 10
 # There is no greater number: then the restored copy gets the one before, so that its twin stays the current one.
 _LAST_NUMBER = (1 << 64) - 1
 
+Children = Callable[[], Iterable[tuple[UUID, Path]]]
+"""Finds the files that were made from a file, which may be many: each identity that one names as its parent's."""
 
-def fix_headers(work: Workspace) -> None:
-    """Put right what a flip explains, then write a copy that is still invalid from its twin."""
+
+def fix_headers(work: Workspace, children: Children = tuple) -> None:
+    """Put right what a flip or a child explains, then write a copy that is still invalid from its twin."""
     for flipped in flips_of(work.view, HEADERS):
         code = "HDR-04" if work.structures.headers.get().current_copy is None else "HDR-03"
         title = f"header copy {flipped.copy + 1}: {flipped.flip.what}"
@@ -50,6 +62,9 @@ def fix_headers(work: Workspace) -> None:
         )
         work.fix("HDR-04", title, evidence, (summed.at, summed.page))
     pair = work.structures.headers.get()
+    if any(pair.flaws):
+        _by_children(work, dict(children()))
+        pair = work.structures.headers.get()
     for copy, flaws in enumerate(pair.flaws):
         if flaws and pair.current_copy is not None:
             twin = pair.current
@@ -58,6 +73,16 @@ def fix_headers(work: Workspace) -> None:
             title = f"header copy {copy + 1} is written anew from copy {2 - copy}, with sequence number {number}"
             evidence = f"copy {2 - copy} has a matching checksum and sequence number {twin.sequence_number}"
             work.fix("HDR-03", title, evidence, (HEADER_OFFSETS[copy], page))
+
+
+def _by_children(work: Workspace, named: Mapping[UUID, Path]) -> None:
+    """A header that a child was made from must not be lost to an older twin: the child would no longer fit."""
+    code = "HDR-04" if work.structures.headers.get().current_copy is None else "HDR-03"
+    for summed in named_copies(work.view, named):
+        identity = parse_header(summed.page).data_write_guid
+        title = f"the header at byte {summed.at} gets the checksum of its page"
+        evidence = f"its fields make sense, and {named[identity].name} was made from its data_write_guid, {identity}"
+        work.fix(code, title, evidence, (summed.at, summed.page))
 
 
 def update_headers(work: Workspace, code: str, why: str, identities: Identities) -> None:

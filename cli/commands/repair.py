@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from analyzer.linkage.mismatch import gather_evidence
+from analyzer.merge.family import parents_named
 from analyzer.merge.undoing import is_undo_of_merge, undo_merge
 from analyzer.remedies import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place, run_undo
@@ -89,8 +91,9 @@ def command(file: Path, asked: _Repairing, result: _Result) -> int:
     """Plan byte-exact repairs of a file, from redundant copies in it; apply them to a copy, or in place.
 
     Prints a plan: for each fix the bytes before and after, and the evidence. A header or region table is restored from
-    its other copy, or by the one flipped bit that explains its checksum; a dirty log is applied for good; parts of the
-    block table are restored from old log entries, shifted ones moved back. What cannot be fixed is listed. No fix
+    its other copy, or by the one flipped bit that explains its checksum; a header that a child beside FILE was made
+    from gets its checksum again; a dirty log is applied for good; parts of the block table are restored from old log
+    entries, shifted ones moved back. What cannot be fixed is listed. No fix
     discards anything, but that with --drop-dead-log a live log is closed of which nothing can be applied.
 
     Without --output or --in-place nothing is written. A copy is written as COPY.part, verified, then renamed. In place,
@@ -107,7 +110,7 @@ def command(file: Path, asked: _Repairing, result: _Result) -> int:
       vhdx repair disk.vhdx --drop-dead-log --output repaired.vhdx
     """
     with FileSource(file) as source:
-        plan = plan_repair(source, dead_log=asked.dead_log)
+        plan = plan_repair(source, dead_log=asked.dead_log, children=partial(parents_named, file))
         outcome = result.apply(plan, source)
     _report("repair", plan, outcome)
     if plan.is_empty and not plan.opens:

@@ -1,7 +1,11 @@
 """`vhdx repair`, `vhdx undo` and `vhdx set-parent`: what they print, what they write, what they refuse."""
 
+from dataclasses import replace
+
 import pytest
 
+from fixtures import HeaderCopy, Identity, ImageSpec, encode
+from fixtures.recipes.kit import child_of
 from tests.support.command_line import contents
 from tests.support.files import patch, symbolic_link
 
@@ -54,6 +58,26 @@ def test_in_place_and_undo(vhdx_command, broken):
     assert broken.read_bytes() != before
     assert vhdx_command("undo", broken, undo).code == 0
     assert broken.read_bytes() == before
+
+
+@pytest.mark.parametrize("copies", [(1,), (0, 1)])
+def test_a_child_in_the_folder_tells_which_header_is_right_and_undo_brings_the_wrong_sums_back(
+    vhdx_command, tmp_path, copies
+):
+    parent, child = tmp_path / "base.vhdx", tmp_path / "leaf.avhdx"
+    earlier, spec = HeaderCopy(sequence=6, identity=Identity.of("earlier")), ImageSpec(size=4 << 20)
+    encode(replace(spec, headers=(earlier, HeaderCopy(sequence=7)))).write_to(parent)
+    encode(child_of(spec, "child", {}, path=".\\base.vhdx")).write_to(child)
+    wanted = vhdx_command("hash", child).out
+    for copy in copies:
+        patch(parent, HEADER * (copy + 1) + 4, b"sums")
+    before = parent.read_bytes()
+    assert vhdx_command("hash", child).code in {3, 4}
+    answer = vhdx_command("repair", parent, "--in-place")
+    assert "leaf.avhdx was made from its data_write_guid" in answer.out
+    assert vhdx_command("hash", child).out == wanted
+    assert vhdx_command("undo", parent, f"{parent}.undo").code == 0
+    assert parent.read_bytes() == before
 
 
 def test_undo_refuses_another_file_in_one_sentence(vhdx_command, broken, built):

@@ -1,7 +1,8 @@
 """Why a checksum is broken: one flipped bit, or one wrong byte (HDR-12, REG-16); a writer that sums wrong (HDR-17)."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from vhdx.errors import ShortReadError
 from vhdx.findings import Finding, Severity
@@ -92,6 +93,23 @@ def wrongly_summed(source: ByteSource) -> tuple[WronglySummed, ...]:
     if not Parsed(pair, tuple(check_headers(pair, source.size))).is_sound:
         return ()
     return tuple(WronglySummed(at, page) for at, page in zip(HEADER_OFFSETS, summed, strict=True))
+
+
+def named_copies(source: ByteSource, named: Collection[UUID]) -> Iterator[WronglySummed]:
+    """The header copies that lack but their checksum and have an identity that is `named`, as no sound copy has it.
+
+    16 bytes that another file has as well do not come from damage.
+    """
+    pages = [read_at(source, at, HEADER_SIZE) for at in HEADER_OFFSETS]
+    copies = [parse_header(page) for page in pages]
+    flaws = [[flaw.code for flaw in check_header(copy, page, 0)] for copy, page in zip(copies, pages, strict=True)]
+    if any(not wrong and copy.data_write_guid in named for wrong, copy in zip(flaws, copies, strict=True)):
+        return
+    for copy, page, wrong, twin, at in zip(copies, pages, flaws, reversed(copies), HEADER_OFFSETS, strict=True):
+        # No child tells of the log: it is closed, or the twin says the same of it.
+        is_named = copy.data_write_guid in named and copy.log_guid in (NIL, twin.log_guid)
+        if wrong == ["HDR-02"] and is_named and _is_sound("HDR-12", summed := with_checksum(page), source.size):
+            yield WronglySummed(at, summed)
 
 
 def check_sums(source: ByteSource) -> Iterator[Finding]:

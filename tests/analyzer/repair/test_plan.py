@@ -7,12 +7,13 @@ import pytest
 import fixtures
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.structures import DeadLog
-from fixtures import RECIPES
+from fixtures import RECIPES, Block, BlockState, Identity, ImageSpec, Provision, encode
 from fixtures.checksum import sealed
 from fixtures.damage import DAMAGES
+from fixtures.spec import HeaderCopy
 from tests.analyzer.repair.helpers import HEADERS, KIB, MIB, SAME, TABLES, codes_of, content, flipped, plan_of, sound
 from tests.support.catalogue import fixture_of
-from tests.support.sources import SparseSource
+from tests.support.sources import CountingSource, SparseSource
 from vhdx.image import image_from
 from vhdx.patched import OverlaySource
 from vhdx.structures.header import judge_headers
@@ -182,3 +183,63 @@ def test_a_log_that_can_be_applied_is_applied_whatever_is_asked_for():
     file = sound("log-live")
     plan = plan_repair(SparseSource(file, Path("disk.vhdx")), SAME, dead_log=DeadLog.DROP)
     assert codes_of(plan) == codes_of(plan_of(file))
+
+
+def unsummed(spec, *copies):
+    """A file some of whose headers lack their checksums."""
+    file = encode(spec)
+    for copy in copies:
+        file = file.patched(HEADERS[copy] + 4, b"sums")
+    return file
+
+
+EARLIER, LATER = Identity.of("earlier"), Identity.of("later")
+WRITTEN_SINCE = ImageSpec(
+    size=4 * MIB,
+    identity=LATER,
+    headers=(HeaderCopy(sequence=6, identity=EARLIER), HeaderCopy(sequence=7)),
+)
+"""A disk that was attached and written to again: its newer header alone has the identity that a child would name."""
+
+
+def made_from(*identities):
+    """Children beside the file."""
+    return lambda: ((identity.data_write_guid, Path("leaf.avhdx")) for identity in identities)
+
+
+@pytest.mark.parametrize("copies", [(1,), (0, 1)])
+def test_a_header_that_a_child_was_made_from_gets_its_checksum_before_an_older_twin_is_believed(copies):
+    broken, whole = unsummed(WRITTEN_SINCE, *copies), encode(WRITTEN_SINCE)
+    plan = plan_repair(SparseSource(broken), SAME, children=made_from(LATER))
+    assert "leaf.avhdx" in plan.fixes[0].evidence
+    after = result(broken, plan)
+    assert after.read(HEADERS[1], 4 * KIB) == whole.read(HEADERS[1], 4 * KIB)
+    assert image_from(SparseSource(after)).data_write_guid == LATER.data_write_guid
+    assert plan_of(after).is_empty
+
+
+def test_a_header_is_not_believed_for_a_child_that_its_sound_twin_has_as_well():
+    plan = plan_repair(SparseSource(unsummed(WRITTEN_SINCE, 1)), SAME, children=made_from(EARLIER, LATER))
+    assert "written anew from copy 1" in plan.fixes[0].title
+
+
+def test_a_header_whose_log_only_it_knows_is_not_believed_for_a_child():
+    at = HEADERS[1] + 48  # the identity of the log
+    broken = unsummed(WRITTEN_SINCE, 0, 1).patched(at, b"not in the twin ")
+    assert not plan_repair(SparseSource(broken), SAME, children=made_from(LATER)).opens
+
+
+def test_children_are_not_looked_for_where_both_headers_are_sound():
+    assert plan_repair(SparseSource(sound()), SAME, children=lambda: pytest.fail("asked")).is_empty
+
+
+def test_a_header_of_a_fixed_file_of_14_tib_comes_back_for_a_few_mib_of_reading():
+    count, size = (14 << 40) // (256 * MIB), 256 * MIB
+    blocks = {number: Block(state=BlockState.FULLY_PRESENT) for number in range(count)}
+    spec = ImageSpec(size=count * size, block_size=size, provision=Provision.FIXED, blocks=blocks)
+    source = CountingSource(SparseSource(unsummed(spec, 0, 1)))
+    plan = plan_repair(source, SAME)
+    assert plan.file_size > 14 << 40
+    assert [fix.length for fix in plan.fixes] == [4, 4]
+    assert plan.opens
+    assert sum(length for _, length in source.reads) < 32 * MIB
