@@ -1,5 +1,6 @@
 """`vhdx compact`."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -201,7 +202,7 @@ def _plan(path: Path, asked: _Compacting, where: ChainOptions) -> CompactPlan:
 
 def _require_alone(chain: Chain, free: FreeSpace) -> None:
     if len(free.ranges) and (others := children_beside(chain.leaf)):
-        reason = f"{others[0]} was made upon it, and may have files where it has free space"
+        reason = f"{others[0].name} was made upon it, and may have files where it has free space"
         raise OutputError(chain.path, reason, "merge that file first, or leave out --free-space")
 
 
@@ -221,12 +222,17 @@ def _plain(done: _Done) -> dict[str, Any]:
     }
 
 
+def _why(done: _Done) -> str:
+    """What kept a file from being changed, without what to do about it, which was said when it was found."""
+    return re.split(r"; | \(", str(done.error).removeprefix(f"{done.path}: "))[0]
+
+
 def _lines(done: Sequence[_Done], *, is_dry: bool) -> Iterator[str]:
     width = max((len(safe(one.path)) for one in done), default=0)
     yield f"{'file':<{width}}  {'now':>10}  {'after':>10}  {'saved':>10}"
     for one in done:
         if one.plan is None:
-            yield f"{safe(one.path):<{width}}  left as it is: see above"
+            yield f"{safe(one.path):<{width}}  left as it is: {safe(_why(one))}"
             continue
         now, after = one.plan.file_size, one.file_size or one.plan.size_after
         note = f"  left as it is: {one.skipped}" if one.skipped else ""

@@ -66,6 +66,12 @@ def test_a_dry_run_says_the_same_and_changes_nothing(vhdx_command, folder):
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_the_table_itself_says_why_a_file_was_left(vhdx_command, folder):
+    said = vhdx_command("compact", "--in-place", folder / "text.vhdx", folder / "fixed.vhdx", "--dry-run").out
+    assert re.search(r"text\.vhdx +left as it is: [^;(]+\n", said)
+    assert re.search(r"fixed\.vhdx +left as it is: it is fixed, and keeps the room of every block\n", said)
+
+
 def test_files_of_which_too_little_would_be_saved_are_left(vhdx_command, folder):
     size = (folder / "one.vhdx").stat().st_size
     answer = vhdx_command("compact", "--in-place", "--min-saving", "90%", folder / "one.vhdx")

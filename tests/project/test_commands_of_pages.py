@@ -51,7 +51,7 @@ NOT_RUN = (
     ("", r"^(& )?\S*pip install ", "it installs, from the network"),
     ("", r"^(python3|py) -m venv ", "it installs"),
     ("CONTRIBUTING.md", r"^(make \w+|\.ci/run)", "it is this very suite"),
-    ("docs/troubleshooting.md", r"^vhdx undo ", "disk.vhdx is whole here; tests/cli/test_repair.py repairs, and undoes"),
+    ("docs/troubleshooting.md", r"^vhdx undo ", "disk.vhdx is whole here; tests/cli/test_repair.py undoes a repair"),
     ("docs/recovery.md", r"host\.raw|found/", "the disk of a host; tests/analyzer/host_disk has some"),
     ("docs/files.md", r" --volume 3$", "the page shows a disk of three partitions, the one here has none"),
     ("docs/backup-places.md", r" NAME\.\.\.$", "NAME... stands for names of the reader's"),
