@@ -92,19 +92,23 @@ class Killed(BaseException):
 class Recorder:
     """The media of one run, and all that was done to them, in order: (path, operation)."""
 
-    def __init__(self, files, *, room=None, stop_after=None, full=()):
+    def __init__(self, files, *, room=None, stop_after=None, full=(), interrupt_at=None):
         """`files` by path; `room` are the bytes that may still be added to them; raise Killed after so many steps.
 
-        The media are full at the writes of these numbers, from 0 on.
+        The media are full at the writes of these numbers, from 0 on. Ctrl-C comes once, instead of step `interrupt_at`.
         """
         self.start = {path: file.copy() for path, file in files.items()}
         self.media = {path: Recorded(self, file.copy(), path) for path, file in files.items()}
         self.operations, self.room, self.stop_after, self.full = [], room, stop_after, full
+        self.interrupt_at = interrupt_at
         self.writes = 0
 
     def note(self, path, operation):
         if self.stop_after is not None and len(self.operations) >= self.stop_after:
             raise Killed
+        if self.interrupt_at is not None and len(self.operations) >= self.interrupt_at:
+            self.interrupt_at = None
+            raise KeyboardInterrupt
         self.operations.append((path, operation))
 
     def need(self, path, count):
@@ -223,3 +227,14 @@ def full_at_each_write(files, work):
             if run.writes <= first:  # the work has fewer
                 return
             yield run
+
+
+def interrupted_at_each_step(files, work):
+    """What is left where Ctrl-C comes at the nth step of some work, for each n; what tidies up goes on."""
+    for number in range(1000):
+        run = Recorder(files, interrupt_at=number)
+        with suppress(KeyboardInterrupt):
+            work(run)
+        if run.interrupt_at is not None:  # the work has fewer steps
+            return
+        yield run

@@ -15,7 +15,7 @@ from analyzer.judgement.judge import judged
 from fixtures import Block, BlockState, Identity, ImageSpec, Layout, Part, Provision, encode, stamp
 from tests.analyzer.merge.chains import random_chain
 from tests.analyzer.merge.helpers import disk, opened_chain, recorded
-from tests.support.crashing import PagedFile, Recorder, crash_states, full_at_each_write
+from tests.support.crashing import PagedFile, Recorder, crash_states, full_at_each_write, interrupted_at_each_step
 from tests.support.plain_reader import PlainFile
 from tests.support.strategies import stacks
 from vhdx.chain import open_chain
@@ -103,6 +103,20 @@ def test_tables_at_the_end_move_down_with_the_blocks_and_the_disk_is_the_same_at
             compact(again, paths)
             assert disk(again.files, paths) == before, words
             assert again.media[paths[0]].size == plan.size_after
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
+def test_ctrl_c_at_any_step_loses_nothing_although_tables_move(tmp_path):
+    zeros = Block(state=BlockState.FULLY_PRESENT, data={})
+    places = Layout(region_mib={Part.BAT: 12, Part.METADATA: 13})
+    run, paths = one_file(tmp_path, {0: zeros, 1: zeros, 2: full(2)}, size=4 * MIB, layout=places)
+    before = disk(run.files, paths)
+    for stopped in interrupted_at_each_step(run.files, lambda run: compact(run, paths)):
+        assert read_judged(stopped.files, paths) == before
+        again = Recorder(stopped.files)
+        compact(again, paths)
+        assert disk(again.files, paths) == before
 
 
 def test_a_trimmed_block_that_keeps_its_place_gives_it_back(tmp_path):

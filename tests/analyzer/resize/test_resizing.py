@@ -14,7 +14,7 @@ from analyzer.resize.run import require_resizable, resized, run_resize
 from fixtures import Block, BlockState, Identity, ImageSpec, LocatorSpec, Provision, encode, stamp
 from fixtures import gpt as fixture_gpt
 from tests.analyzer.judgement.disks import volume
-from tests.support.crashing import PagedFile, Recorder, crash_states, full_at_each_write
+from tests.support.crashing import PagedFile, Recorder, crash_states, full_at_each_write, interrupted_at_each_step
 from tests.support.plain_reader import disk_of
 from vhdx.chain import open_chain
 from vhdx.contents import Structures
@@ -117,6 +117,28 @@ def test_on_a_medium_that_is_full_at_any_write_the_disk_has_one_size_or_the_othe
         after = disk_of([again.files[PATH]])
         assert_is_whole(after, before, size)
         assert len(after) == size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [7 * MIB, 3 << 37])
+def test_ctrl_c_at_any_step_leaves_a_disk_of_one_size_or_the_other_and_the_same_plan_goes_on(size):
+    """The larger one needs another block table: the old place is free when the regions' new places are durable."""
+    before = disk_of([recorder().files[PATH]])
+    for run in interrupted_at_each_step(recorder().files, lambda run: resize(run, size)):
+        for one in run, again(run, size):
+            with open_image_of(one) as image:
+                assert image.size in {SIZE, size}
+                data = image.read(0, min(image.size, SIZE))
+            kept = slice(34 * 512, 6 * MIB - len(TABLE.back))
+            assert data[kept] == before[kept], run.operations[-1][1][0]
+        assert image.size == size
+
+
+def again(run, size):
+    """The run that goes on from what another one left."""
+    further = Recorder(run.files)
+    resize(further, size)
+    return further
 
 
 def assert_is_whole(data, before, size, words=""):
