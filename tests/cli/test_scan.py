@@ -242,7 +242,7 @@ def test_a_command_with_controls_in_a_name_can_be_pasted(vhdx_command, tmp_path)
     put(tmp_path / "a\x1b[2J'b.avhdx", child_of(base, "controls", {}))
     answer = vhdx_command("scan", tmp_path)
     assert "\x1b" not in answer.out
-    assert "a\\x1b[2J\\x27b.avhdx' base-merged.vhdx" in answer.out
+    assert "a\\0033[2J\\0047b.avhdx')\" base-merged.vhdx" in answer.out
 
 
 def test_leftovers_of_backups_and_tracking_files_are_noted(vhdx_command, tmp_path):

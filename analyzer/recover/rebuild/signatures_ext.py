@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+from analyzer.guest.layouts.detect import recognise
 from analyzer.guest.layouts.ext import (
     SIZE,
     SPARSE_GROUPS,
@@ -62,11 +63,16 @@ def superblock_signs(disk: Disk) -> Iterator[Sign]:
             for group, at in islice(known.told.copies(), _MOST_GROUPS):
                 what = f"the backup superblock of group {group} of the ext volume at byte {start}"
                 yield Sign(what, start + at, SIZE, partial(_is_copy, told, end - start, group, at))
-        else:
+        elif _is_unnamed(disk, start):
             what = f"the backup superblock of group 1 of an ext volume at byte {start}"
             for at in (at for at, group, _ in likely_places(end - start) if group == 1):
                 fits = partial(_is_copy, None, end - start, 1, at)
                 yield Sign(what, start + at, SIZE, fits, is_expected=False)
+
+
+def _is_unnamed(disk: Disk, start: int) -> bool:
+    """Whether no boot sector says that another file system begins there."""
+    return recognise(lambda at, length: read_known(disk, start + at, length)).front is None
 
 
 def _is_copy(known: ExtSuperblock | None, room: int, group: int, at: int, raw: bytes) -> bool:
