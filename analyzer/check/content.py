@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from analyzer.guest.filesystems.readings import WholeExt, whole_ext
+from analyzer.guest.filesystems.readings import EXT, Whole, volumes_beneath
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts import btrfs, exfat, ext, fat, ntfs, xfs
 from analyzer.guest.layouts.detect import Recognised, end_of, recognise
@@ -91,21 +91,19 @@ def _check(disk: Disk) -> Iterator[Finding]:
     for part, kind in zip(volumes, found, strict=True):
         yield from _check_volume(disk, part, kind)
         yield from _check_size(disk, part, kind)
-    if whole := whole_ext(bounded(disk.read, 0, disk.size), disk.size):
-        yield from _check_beneath(parts, found, whole)
+    standing = {kind.type for part, kind in zip(volumes, found, strict=True) if part.start == 0}
+    for whole in volumes_beneath(bounded(disk.read, 0, disk.size), disk.size, standing):
+        yield _check_beneath(parts, found, whole)
 
 
-def _check_beneath(parts: tuple[Partition, ...], found: list[Recognised], whole: WholeExt) -> Iterator[Finding]:
-    """An ext volume that takes all of the disk: a system "initialised" the disk, or formatted it, over its front."""
-    if any(kind.front for kind in found):
-        if parts or not isinstance(found[0].front, ext.ExtSuperblock):
-            text = (
-                f"beneath its volumes lies an ext volume that takes all of the disk: {whole}; `vhdx files` lists both"
-            )
-            yield Finding("CON-05", Severity.NOTE, text, disk_start=whole.at, disk_length=ext.SIZE)
-    elif parts and all(kind.type == "unknown" and not part.pool for part, kind in zip(parts, found, strict=True)):
-        text = f"empty partitions were made over an ext volume, whose backup superblock at {whole.at} is whole"
-        yield _finding("CON-04", text, ext.START, ext.SIZE)
+def _check_beneath(parts: tuple[Partition, ...], found: list[Recognised], whole: Whole) -> Finding:
+    """A volume that takes all of the disk: a system "initialised" the disk, or formatted it, over its front."""
+    article = "a" if whole.type in {"fat32", "Btrfs"} else "an"
+    text = f"{article} {whole.type} volume that takes all of the disk: {whole}; `vhdx files` lists it"
+    if any(kind.type != "unknown" for kind in found) or any(part.pool for part in parts):
+        return Finding("CON-05", Severity.NOTE, f"beneath its volumes lies {text}", disk_start=whole.at)
+    how = "empty partitions were made over" if parts else "what it begins with is lost of"
+    return _finding("CON-04" if whole.type == EXT else "CON-02", f"{how} {text}", whole.at, ext.SIZE)
 
 
 def _read_gpt(disk: Disk, lba: int) -> GptHeader | None:

@@ -8,11 +8,11 @@ from itertools import chain, islice, product
 
 from analyzer.guest.filesystems.errors import MissingReaderError
 from analyzer.guest.filesystems.open import open_volumes
-from analyzer.guest.filesystems.readings import named_volumes, whole_ext
+from analyzer.guest.filesystems.readings import EXT, named_volumes, volumes_beneath, whole_ext
 from analyzer.guest.filesystems.record import FileKind, FileRecord, Role, Trouble, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
-from analyzer.guest.layouts.detect import end_of
+from analyzer.guest.layouts.detect import end_of, recognise
 from analyzer.guest.layouts.ext import START
 from analyzer.guest.layouts.partitions import Partition, bounded, partitions_of
 from analyzer.guest.usage.volumes import usages_of, volumes_of
@@ -223,8 +223,10 @@ def cut_volumes(disk: FilledDisk) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class WholeVolume:
-    """An ext volume that is all of a disk. `superblock` is the block of the copy that stands; 0 for the first."""
+    """A volume that is all of a disk. `superblock` is the block of the copy that stands; 0 for the first."""
 
+    kind: str
+    """ntfs, fat32, exfat, XFS, Btrfs; "ext" for ext2 to ext4."""
     block_size: int
     superblock: int
     blocks: int
@@ -235,14 +237,16 @@ class WholeVolume:
     @property
     def needs_backup(self) -> bool:
         """Its first superblock is lost, which is what programs look for: they have to be told of another."""
-        return self.superblock > 0 and not self.over
+        return self.kind == EXT and self.superblock > 0 and not self.over
 
     def __str__(self) -> str:
         if self.over:
             return (
-                f"the disk has two readings: {'; '.join(self.over)}; and beneath, an ext volume of all of the disk: "
-                f"{self.evidence}. `vhdx files` lists both, and --volume N reads either"
+                f"the disk has two readings: {'; '.join(self.over)}; and beneath, the {self.kind} volume of all of the "
+                f"disk: {self.evidence}. `vhdx files` lists both, and --volume N reads either"
             )
+        if self.kind != EXT:
+            return f"the disk is one {self.kind} volume without partitions, whose beginning is lost: {self.evidence}"
         text = "the disk is one ext volume without partitions, as WSL and Docker have it"
         if self.needs_backup:
             return f"{text}; its superblock is lost, a backup stands: e2fsck -b {self.superblock} -B {self.block_size}"
@@ -250,13 +254,14 @@ class WholeVolume:
 
 
 def whole_volume(disk: FilledDisk) -> WholeVolume | None:
-    """The ext volume that takes all of the disk, by its superblock, else by a backup; None where there is none."""
+    """The volume that takes all of the disk: one that lies beneath others, or an ext; None where there is none."""
     read = bounded(Reader(disk).read, 0, disk.size)
-    found = whole_ext(read, disk.size)
+    parts = partitions_of(read, disk.size, SECTOR_SIZES) or (Partition(0, 0, disk.size),)
+    standing = {recognise(bounded(read, part.start, part.end)).type for part in parts if part.start == 0}
+    found = next(volumes_beneath(read, disk.size, standing), None)
+    over = tuple(named_volumes(read, parts, disk.size)) if found else ()
+    found = found or whole_ext(read, disk.size)
     if found is None:
         return None
-    parts = partitions_of(read, disk.size, SECTOR_SIZES) or (Partition(0, 0, disk.size),)
-    over = tuple(named_volumes(read, parts, disk.size))
-    superblock = found.superblock
-    block = 0 if found.at == START else found.at // superblock.block_size
-    return WholeVolume(superblock.block_size, block, superblock.blocks, str(found), over)
+    block = 0 if found.at == START else found.at // found.unit
+    return WholeVolume(found.type, found.unit, block, found.count, found.evidence, over)

@@ -79,7 +79,7 @@ def document_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcom
         "totals": counts | members(totals, "likely", "guessed", "left_out"),
         "complete": totals.complete,
         "content": _content(plan),
-        "volume": {"kind": "ext"} | output.plain(volume) if volume else None,
+        "volume": output.plain(volume) if volume else None,
         "output": members(outcome, "target", "map", "account", "format", "file_size", "verified") if outcome else None,
         "files": files,
         "columns": list(Row._fields),

@@ -1,7 +1,8 @@
 """Copies that file systems keep of where they begin: where that is gone, a copy stands in for it.
 
 ext has its superblock, and the group descriptors behind it, in several groups; NTFS its boot sector in the last sector
-of the volume, and the first records of its $MFT in $MFTMirr; FAT32 and exFAT their boot sectors a few sectors on.
+of the volume, and the first records of its $MFT in $MFTMirr; FAT32 and exFAT their boot sectors a few sectors on;
+FAT its allocation table twice.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def with_backups(view: View, found: Recognised) -> tuple[View, Recognised]:
     if isinstance(found.front, ntfs.NtfsBoot) and (copies := _mirrored(view, found.front)):
         note = "the beginning of its $MFT is lost: read by $MFTMirr"
         view, found = _shown(view, copies, note, found.notes)
+    if isinstance(found.front, fat.FatBoot) and (second := _second_table(view, found.front)):
+        view, found = _shown(view, (second,), "its first allocation table is lost: read by the second", found.notes)
     if found.type in {"unknown", "ext2", "ext3", "ext4"} and _needs_backup(view):
         backups = (_backup_at(view, at, size, group) for at, group, size in ext.likely_places(view.size))
         view, found = next(filter(None, backups), (view, found))
@@ -51,6 +54,19 @@ def _mirrored(view: View, boot: ntfs.NtfsBoot) -> tuple[Redirect, ...]:
     return tuple(found)
 
 
+def _second_table(view: View, boot: fat.FatBoot) -> Redirect | None:
+    """The second allocation table of FAT in the place of the first, where that alone does not begin as one does."""
+    length = boot.table * boot.sector_size
+    first, second = (_begins_table(view, boot, boot.fat_start + number * length) for number in range(2))
+    return Redirect(boot.fat_start, length, boot.fat_start + length) if second and not first else None
+
+
+def _begins_table(view: View, boot: fat.FatBoot, at: int) -> bool:
+    """Whether an allocation table begins here: with the kind of the medium, and bits that are set."""
+    look = View(view.disk, view.start, view.size, view.redirects)
+    return boot.copies > 1 and look.read(at, 3) == bytes([boot.medium, 0xFF, 0xFF]) and not look.missed
+
+
 def _is_record(view: View, at: int, size: int, number: int) -> bool:
     look = View(view.disk, view.start, view.size, view.redirects)
     return ntfs.record_holds(look.read(at, size), number) and not look.missed
@@ -58,14 +74,14 @@ def _is_record(view: View, at: int, size: int, number: int) -> bool:
 
 def _boot_copy(view: View) -> Redirect | None:
     """The copy of a boot sector, for a volume that begins with nothing that is known."""
-    for at, mark_at, mark in _boot_copies(view.size):
+    for at, mark_at, mark in boot_copies(view.size):
         look = View(view.disk, view.start, view.size)
         if at > 0 and look.read(at, _BOOT)[mark_at : mark_at + 8] == mark and not look.missed:
             return Redirect(0, _BOOT, at)
     return None
 
 
-def _boot_copies(size: int) -> Iterator[tuple[int, int, bytes]]:
+def boot_copies(size: int) -> Iterator[tuple[int, int, bytes]]:
     """(byte of the volume, where in it the mark is, the mark) of each."""
     for sector in _SECTORS:
         yield size // sector * sector - sector, ntfs.SIGNATURE_AT, ntfs.SIGNATURE

@@ -16,7 +16,7 @@ from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts import ntfs
 from analyzer.guest.layouts.ntfs import NtfsData, folder_of_index, index_block_size, parse_data, parse_record, runs_of
 from analyzer.guest.layouts.ntfs_made import build_boot, build_record, build_volume
-from analyzer.guest.layouts.partitions import Made, Partition
+from analyzer.guest.layouts.partitions import Made, Partition, Read
 from vhdx.structures.constants import MIB
 
 # Bytes that are looked through: Windows begins the $MFT 3 GiB behind a volume's start.
@@ -35,6 +35,11 @@ _LEAST_VOTES, _LEAST_LEAD = 3, 2
 _LEAST_SHARE = 4
 _MOST_VOLUMES, _MOST_ASKED, _MOST_FILES = 4, 512, 64
 _FIRST_FILE = 24
+# Where volumes have their $MFT: mkntfs at 16 KiB, and its mirror in the middle; Windows, if there is room, at cluster
+# 786432, else behind a third of the clusters, and its mirror at cluster 2.
+_USUAL_CLUSTERS, _NEAR_MFT, _FAR_MFT = tuple(512 << power for power in range(8)), 16 << 10, 0xC0000
+_LOG, _LOG_SIGNATURES, _MARK = 2, frozenset({b"RSTR", b"CHKD"}), 4
+_MOST_FIRST, _LEAST_STANDING = 3 * max(_RECORD_SIZES), 2
 Guess = tuple[int, int]
 """The byte of the disk at which a volume begins, and bytes of a cluster."""
 
@@ -92,6 +97,53 @@ def lost_ntfs(disk: ReadableDisk) -> list[Partition]:
             length, made = _made(found, (start, cluster), disk.size - start)
             parts.setdefault(start, Partition(0, start, start + length, made=made))
     return [parts[start] for start in sorted(parts)]
+
+
+def ntfs_of_all(read: Read, size: int) -> tuple[int, int, tuple[Made, ...]] | None:
+    """The byte of the first records of a volume that is all of a disk, bytes of a cluster, and what it lacks, made.
+
+    They are looked for where Windows and mkntfs put the $MFT and its mirror, so that no disk has to be searched.
+    """
+    for cluster in _USUAL_CLUSTERS:
+        for at in sorted(place * cluster for place in _usual_places(size, cluster)):
+            if at + _MOST_FIRST <= size and (made := _made_by(read, at, cluster, size)):
+                return at, cluster, made
+    return None
+
+
+def _usual_places(size: int, cluster: int) -> set[int]:
+    """Clusters at which the $MFT and its mirror begin on a volume of `size` bytes."""
+    by_windows = {_FAR_MFT, size // cluster // 3, (size // cluster - 1) // 3, 2}
+    return by_windows | {max(1, _NEAR_MFT // cluster), (size - ntfs.SIZE) // 2 // cluster}
+
+
+def _made_by(read: Read, at: int, cluster: int, size: int) -> tuple[Made, ...]:
+    """What is made where the records at a byte are the first of a volume of such clusters that begins the disk.
+
+    They say where the $MFT, its mirror and the log are. Two of those have to be there: one place alone, their own,
+    would fit a volume that begins elsewhere, with other clusters.
+    """
+    raw = read(at, _MOST_FIRST) if read(at, _MARK) == ntfs.RECORD_SIGNATURE else b""
+    record = int.from_bytes(raw[28:32], "little")
+    data = [_data_of(raw, record, number) for number in (_MFT, _MIRROR, _LOG)] if record in _RECORD_SIZES else []
+    table, mirror, log = (next((first for first, _ in one.runs()), 0) if one else 0 for one in data or [None] * 3)
+    if not (table and mirror) or at not in {table * cluster, mirror * cluster}:
+        return ()
+    places = [table * cluster + number * record for number in range(_FIRST_FILE)]
+    standing = {number for number, place in enumerate(places) if _stands(read(place, record), number)}
+    is_copied = _stands(read(mirror * cluster, record), _MFT)
+    has_log = log > 0 and read(log * cluster, _MARK) in _LOG_SIGNATURES
+    if bool(standing) + is_copied + has_log < _LEAST_STANDING:
+        return ()
+    lacks = [number for number in _NEEDED if number not in standing and not (is_copied and number <= _VOLUME)]
+    clusters = cluster, size // cluster
+    records = (_made_record(number, places[number], clusters, record) for number in lacks)
+    return (Made(0, build_boot(*clusters, table, mirror, record)), *records)
+
+
+def _stands(raw: bytes, number: int) -> bool:
+    head = parse_record(raw)
+    return head is not None and head.is_in_use and ntfs.record_holds(raw, number)
 
 
 def _search(disk: ReadableDisk) -> _Found:
@@ -219,10 +271,14 @@ def _made(found: _Found, guess: Guess, room: int) -> tuple[int, tuple[Made, ...]
     for number in _NEEDED:
         at = parts.place_of(number * size)
         if at is not None and found.numbers.get(start + at) != number:
-            runs = [(0, max(1, clusters // 8 // cluster))]
-            is_volume = number == _VOLUME
-            made.append(Made(at, build_volume(size) if is_volume else build_record(number, size, cluster, runs)))
+            made.append(_made_record(number, at, (cluster, clusters), size))
     return min(room, clusters * cluster), tuple(made)
+
+
+def _made_record(number: int, at: int, clusters: tuple[int, int], size: int) -> Made:
+    """One of those records that no volume, of so large clusters and so many, can be opened without."""
+    runs = [(0, max(1, clusters[1] // 8 // clusters[0]))]
+    return Made(at, build_volume(size) if number == _VOLUME else build_record(number, size, clusters[0], runs))
 
 
 def _mirror_of(one: tuple[NtfsData, NtfsData | None, NtfsData | None], cluster: int) -> int | None:

@@ -45,7 +45,7 @@ def opened(
     view = View(disk, part.start, part.end - part.start, tuple(over))
     found = recognise(view.read)
     view, found = with_backups(view, _pooled(found, part.pool) if part.pool else found)
-    if part.made:
+    if part.made and not part.is_beneath:  # of that one it is said how it was found
         found = replace(found, notes=(_MADE, *found.notes))
     known = {"type": found.type, "label": found.label or part.name, "notes": found.notes}
     if found.front is None:

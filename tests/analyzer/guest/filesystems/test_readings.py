@@ -2,6 +2,8 @@
 
 import re
 import struct
+from uuid import UUID
+from zlib import crc32
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.analyzer.guest.conftest import content, need
 
 pytestmark = pytest.mark.peers
 MIB = images.MIB
+RESERVED = UUID("e3c9e316-0b5c-4db8-817d-f92df00215ae")
 FILES = {f"top/file{n}": content(n, 3000 + 700 * n) for n in range(20)}
 
 
@@ -55,7 +58,7 @@ def test_an_ext_of_all_of_the_disk_is_shown_beneath_what_was_made_over_it(vhdx_c
     assert "two readings: ntfs" in told.out
     assert "--volume N reads either" in told.out
     assert vhdx_command("recover", leaf, "--dry-run", "--json").json["volume"]["over"]
-    assert "beneath its volumes lies an ext volume" in vhdx_command("check", "--content", leaf).out
+    assert "beneath its volumes lies an ext volume that takes all" in vhdx_command("check", "--content", leaf).out
 
 
 def test_a_disk_of_one_reading_has_nothing_beneath(vhdx_command, tmp_path):
@@ -96,3 +99,56 @@ def test_files_of_a_cut_ext_that_no_folder_names_are_listed_and_come_out_whole(v
     assert (tmp_path / "out" / "$unreached" / f"inode-{inode}").read_bytes() == FILES["top/file3"]
     assert vhdx_command("extract", disk, f"/$unreached/inode-{inode}", "-o", tmp_path / "one").code == 0
     assert (tmp_path / "one" / f"inode-{inode}").read_bytes() == FILES["top/file3"]
+
+
+_STRAY = {
+    "ntfs": lambda path: images.make_ntfs(path, 16 * MIB),
+    "fat32": lambda path: images.make_fat(path, 64 * MIB, 32),
+    "exfat": lambda path: images.make_exfat(path, 16 * MIB),
+    "XFS": lambda path: images.make_xfs(path, {}, 64 * MIB),
+    "Btrfs": lambda path: images.make_btrfs(path, {}, 128 * MIB),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), [("ntfs", "gpt"), ("fat32", "mbr"), ("exfat", "mbr"), ("XFS", "gpt"), ("Btrfs", "gpt")]
+)
+def test_a_volume_of_all_of_a_disk_is_told_under_a_stray_table(vhdx_command, tmp_path, kind, table):
+    """What else of it stands than its beginning: records of $MFT, a boot sector's copy, superblocks of later groups."""
+    need(kind.lower())
+    disk = _STRAY[kind](tmp_path / "disk.raw")
+    if kind == "ntfs":
+        images.edit_ntfs(disk, ("write", "/kept", FILES["top/file3"]))
+    if kind == "fat32":
+        images.fat_write(disk, "kept", FILES["top/file3"])
+    leaf = images.chain_of(tmp_path / "chain", under_table(disk, table))
+    told = vhdx_command("check", "--content", leaf)
+    assert re.search(f"CON-02: empty partitions were made over an? {kind} volume", told.out)
+    assert vhdx_command("recover", leaf, "--dry-run", "--json").json["volume"]["kind"] == kind
+    assert f"it is {kind}" in vhdx_command("files", leaf).err or kind in {"ntfs", "fat32", "exfat"}
+    if kind in {"ntfs", "fat32"}:
+        assert vhdx_command("extract", leaf, "/kept", "-o", tmp_path / "out").code == 0
+        assert (tmp_path / "out" / "kept").read_bytes() == FILES["top/file3"]
+
+
+def under_table(path, table):
+    """The disk with an empty partition: by an MBR over its first sector, or a GPT over its front and its end."""
+    count = path.stat().st_size // 512
+    kind, first, length = (7, 2048, count // 2) if table == "mbr" else (0xEE, 1, count - 1)
+    front = struct.pack("<B3xB3xII", 0, kind, first, length).rjust(462, b"\0").ljust(510, b"\0") + b"\x55\xaa"
+    writes = {0: front}
+    if table == "gpt":
+        entries = struct.pack("<16s16sQQ", RESERVED.bytes_le, bytes(range(16)), 34, count // 2).ljust(128 * 128, b"\0")
+        writes[1] = gpt_header(entries, 1, count - 1, 2) + entries
+        writes[count - 33] = entries + gpt_header(entries, count - 1, 1, count - 33)
+    with path.open("r+b") as file:
+        for sector, raw in writes.items():
+            file.seek(sector * 512)
+            file.write(raw)
+    return path
+
+
+def gpt_header(entries, here, other, at):
+    fields = b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, max(here, other) - 34, bytes(16), at, 128, 128
+    head = struct.pack("<8sIIIIQQQQ16sQII", *fields) + struct.pack("<I", crc32(entries))
+    return (head[:16] + struct.pack("<I", crc32(head)) + head[20:]).ljust(512, b"\0")
