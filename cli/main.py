@@ -1,6 +1,8 @@
 """The entry point. It loads click alone: a command's module, and what that needs, waits until the command runs."""
 
+import atexit
 import os
+import signal
 import sys
 
 # Nothing here computes with matrices: threads that wait for such work take 20 ms to start, and memory each.
@@ -128,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from cli.errors import end_tidily, run
 
         end_tidily()
+        # While Python tears down what was loaded, Ctrl-C would have it end by the signal, with all done and said.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         code = run(vhdx, arguments)
     except KeyboardInterrupt:  # so early, or so late, that nothing is there to be cleaned up
         code = 130

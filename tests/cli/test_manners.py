@@ -142,6 +142,19 @@ def test_an_interruption_while_the_program_is_loaded_gives_no_traceback(module):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_an_interruption_after_all_was_said_and_done_changes_nothing():
+    script = (
+        "import atexit, os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"  # the first one registered is the last one called
+        "from cli.main import main; main(['--version'])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_the_middle_of_writing_leaves_nothing_behind(chain, tmp_path, number, code):
     leaf, _ = chain
