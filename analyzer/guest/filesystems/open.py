@@ -5,7 +5,7 @@ from dataclasses import replace
 from analyzer.guest.filesystems.backups import with_backups
 from analyzer.guest.filesystems.lost_ntfs import lost_ntfs
 from analyzer.guest.filesystems.reader_process import ReaderProcess
-from analyzer.guest.filesystems.readings import named_volumes, volumes_beneath
+from analyzer.guest.filesystems.readings import EXT, named_volumes, volumes_beneath
 from analyzer.guest.filesystems.volume import Volume, open_volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
 from analyzer.guest.layouts.detect import recognise
@@ -17,12 +17,15 @@ from vhdx.structures.constants import SECTOR_SIZES
 def open_volumes(disk: ReadableDisk) -> list[Volume]:
     """All volumes of a disk, by place, numbered from 1; those that cannot be read say why.
 
-    Last come those that take all of the disk where others lie over them, or their table. The disk stays the caller's to
-    close, after the volumes are done with. Raises MissingReaderError.
+    Last come those that take all of the disk where others than ext lie over them, or their table. The disk stays the
+    caller's to close, after the volumes are done with. Raises MissingReaderError.
     """
     reader, parts, read = ReaderProcess(disk), _with_lost(disk, parts_of(disk)), View(disk, 0, disk.size).read
     volumes = [open_volume(reader, number, part) for number, part in enumerate(parts, 1)]
     standing = {volume.record.type for volume in volumes if volume.record.start == 0}
+    if any(kind.startswith(EXT) for kind in standing):
+        # Some 150 places of a disk are far chunks of a repository; `check --content` looks at them all the same.
+        return volumes
     for whole in volumes_beneath(read, disk.size, standing):
         over = [f"over it lies {text}" for text in named_volumes(read, parts, disk.size)]
         part = Partition(0, 0, disk.size, made=whole.made, is_beneath=True)
